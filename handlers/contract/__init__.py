@@ -1,0 +1,1 @@
+"""What stacks, handlers, the command line and clients agree on. Standard library only."""

@@ -1,0 +1,67 @@
+"""The model's card: what pipeline and front door must know of a model beyond their environment.
+
+It is a JSON object in S3, uploaded as a content-addressed asset at deploy time, because a Lambda
+environment holds only 4 KB and a schema may have hundreds of features.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+KeyType = Literal["string", "integer"]
+FeatureType = Literal["float", "integer", "boolean", "string"]
+InputFormat = Literal["parquet", "csv", "jsonlines"]
+WireFormat = Literal["csv", "jsonlines"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature column. `minimum` and `maximum` are inclusive; `values` lists what is allowed; `pattern` must match whole."""
+
+    name: str
+    type: FeatureType = "float"
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    values: list[Any] | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model as the handlers see it.
+
+    `wire_format` is what Batch Transform carries between S3 and the container: `csv` lines
+    `row,feature,...` for scalar predictions, `jsonlines` objects `{"row", "features"}` for any JSON.
+    `key_type` of None means: as the input's column says (integer column, integer key).
+    """
+
+    model: str
+    key: str
+    features: list[Feature]
+    input_uri: str
+    key_type: KeyType | None = None
+    input_format: InputFormat = "parquet"
+    prediction: str = "prediction"
+    wire_format: WireFormat = "csv"
+    pass_key_to_model: bool = False
+    instance_count: int = 1
+    max_bad_fraction: float = 0.01
+    retention_seconds: int = 30 * 86400
+    max_staleness_seconds: int = 2 * 86400
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    def to_json(self) -> str:
+        """Return the card with sorted keys, so that equal cards are equal bytes (and the same asset)."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        raw = json.loads(text)
+        raw["features"] = [Feature(**feature) for feature in raw["features"]]
+        return cls(**raw)

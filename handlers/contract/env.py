@@ -1,0 +1,75 @@
+"""Each handler's environment, written by a construct with `to_environ` and read by the handler with `from_environ`.
+
+Values are strings on the way in and out; nothing is validated on the way out, because at synth a value
+may be a CloudFormation token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self, get_type_hints
+
+
+class MissingEnvironment(RuntimeError):
+    """A handler was started without a variable that its construct should have set."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Base: every field is one variable `TURNOUT_<FIELD>`; `str`, `int`, `float` and `bool` are known."""
+
+    def to_environ(self) -> dict[str, str]:
+        out = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            out[f"TURNOUT_{field.name.upper()}"] = str(value).lower() if isinstance(value, bool) else str(value)
+        return out
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the typed environment. Raises MissingEnvironment, naming every variable that is missing."""
+        missing = [f"TURNOUT_{f.name.upper()}" for f in fields(cls) if f"TURNOUT_{f.name.upper()}" not in environ]
+        if missing:
+            raise MissingEnvironment(f"{cls.__name__}: not set: {', '.join(missing)}")
+        hints = get_type_hints(cls)
+        values = {}
+        for field in fields(cls):
+            text = environ[f"TURNOUT_{field.name.upper()}"]
+            kind = hints[field.name]
+            values[field.name] = text == "true" if kind is bool else kind(text)
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class PredictEnv(Environment):
+    """The front door's environment (`handlers.predict`)."""
+
+    stage: str
+    model: str
+    mode: str
+    model_version: str
+    table: str
+    max_staleness_seconds: int
+    results_uri: str  # s3://bucket/results/<model>/
+    spec_bucket: str  # the model's card as JSON (handlers.contract.card), read by GET /models/{model} only
+    spec_key: str
+
+
+@dataclass(frozen=True)
+class PipelineEnv(Environment):
+    """What every pipeline handler knows (`handlers.start`, `prepare`, `publish`, `conclude`)."""
+
+    stage: str
+    model: str
+    mode: str
+    model_version: str
+    table: str
+    data_bucket: str
+    spec_bucket: str
+    spec_key: str
+
+
+@dataclass(frozen=True)
+class UnknownModelEnv(Environment):
+    """The platform's answer for routes that no model claims (`handlers.unknown_model`)."""
+
+    stage: str

@@ -1,0 +1,91 @@
+"""Where a run's files lie in the data bucket, and how runs, jobs and stored items are named.
+
+    input/<model>/...                                   default place for a model's input
+    work/<model>/<run>/shards/shard-00000.csv           what Batch Transform reads
+    work/<model>/<run>/keys/shard-00000.parquet         row number and key of each line of the shard
+    work/<model>/<run>/transform/shard-00000.csv.out    what Batch Transform writes
+    work/<model>/<run>/published/shard-00000.json       one receipt per published shard
+    results/<model>/date=2026-11-23/run=<run>/shard-00000.parquet
+    quarantine/<model>/run=<run>/rows.jsonl             one line per refused row
+
+Prefixes end with a slash; nothing starts with one.
+"""
+
+import re
+
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9a-z]{6})?")
+
+#: Batch Transform and endpoint names (SageMaker API, botocore 1.43.106).
+SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+
+
+def input_prefix(model: str) -> str:
+    return f"input/{model}/"
+
+
+def run_prefix(model: str, run_id: str) -> str:
+    return f"work/{model}/{run_id}/"
+
+
+def shards_prefix(model: str, run_id: str) -> str:
+    return f"{run_prefix(model, run_id)}shards/"
+
+
+def shard_name(index: int) -> str:
+    return f"shard-{index:05d}"
+
+
+def shard_key(model: str, run_id: str, index: int, extension: str) -> str:
+    return f"{shards_prefix(model, run_id)}{shard_name(index)}.{extension}"
+
+
+def keys_key(model: str, run_id: str, index: int) -> str:
+    return f"{run_prefix(model, run_id)}keys/{shard_name(index)}.parquet"
+
+
+def transform_prefix(model: str, run_id: str) -> str:
+    return f"{run_prefix(model, run_id)}transform/"
+
+
+def transform_output_key(model: str, run_id: str, index: int, extension: str) -> str:
+    return f"{transform_prefix(model, run_id)}{shard_name(index)}.{extension}.out"
+
+
+def receipt_key(model: str, run_id: str, index: int) -> str:
+    return f"{run_prefix(model, run_id)}published/{shard_name(index)}.json"
+
+
+def results_root(model: str) -> str:
+    return f"results/{model}/"
+
+
+def results_prefix(model: str, run_id: str, date: str) -> str:
+    """Return the Hive-style prefix of one run's Parquet results; `date` is `YYYY-MM-DD` in UTC."""
+    return f"{results_root(model)}date={date}/run={run_id}/"
+
+
+def results_key(model: str, run_id: str, date: str, index: int) -> str:
+    return f"{results_prefix(model, run_id, date)}{shard_name(index)}.parquet"
+
+
+def quarantine_prefix(model: str, run_id: str) -> str:
+    return f"quarantine/{model}/run={run_id}/"
+
+
+def quarantine_key(model: str, run_id: str) -> str:
+    return f"{quarantine_prefix(model, run_id)}rows.jsonl"
+
+
+def job_name(stage: str, model: str, run_id: str) -> str:
+    """Return the transform job's name: the same run always gets the same name, so a second job is refused."""
+    return f"{stage}-{model}-{run_id}"
+
+
+def resource_prefix(stage: str, model: str) -> str:
+    """Return the start of every physical name that Turnout chooses for a model."""
+    return f"{stage}-{model}-"
+
+
+def stack_name(stage: str, part: str) -> str:
+    """Return a stack's name; `part` is a model's name or `platform`."""
+    return f"turnout-{stage}-{part}"

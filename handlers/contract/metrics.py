@@ -1,0 +1,23 @@
+"""Metric names that handlers emit and alarms read. Dimensions are always `Stage` and `Model`."""
+
+NAMESPACE = "Turnout"
+DIMENSIONS = ("Stage", "Model")
+
+# Pipeline, one value per run
+RUN_SUCCEEDED = "RunSucceeded"  # Count
+RUN_FAILED = "RunFailed"  # Count
+RUN_DUPLICATE = "RunDuplicate"  # Count: a second trigger for a slot that is already claimed
+ROWS_IN = "RowsIn"  # Count
+ROWS_SCORED = "RowsScored"  # Count
+ROWS_QUARANTINED = "RowsQuarantined"  # Count
+ROWS_PUBLISHED = "RowsPublished"  # Count: rows visible to lookups
+RUN_SECONDS = "RunSeconds"  # Seconds from claim to visible
+
+# Front door, one value per request
+REQUESTS = "Requests"  # Count
+HITS = "Hits"  # Count
+MISSES = "Misses"  # Count
+STALE_ANSWERS = "StaleAnswers"  # Count
+AGE_SECONDS = "AgeSeconds"  # Seconds
+ERRORS = "Errors"  # Count: answers with a 5xx status
+HANDLER_MILLISECONDS = "HandlerMilliseconds"  # Milliseconds

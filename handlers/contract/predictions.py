@@ -1,0 +1,50 @@
+"""The client contract: routes, request bodies and answers, the same in every mode.
+
+    POST /models/{model}/predictions          {"key": K, "features": {...}}  or  {"instances": [{...}, ...]}
+    GET  /models/{model}/predictions/{key}
+    GET  /models/{model}
+
+Any POST may be answered 202 with a `Location` header by modes that answer later; a client that
+follows `Location` with GET until the status is not 202 works in every mode, also in those to come.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+ROUTE_PREDICT = "POST /models/{model}/predictions"
+ROUTE_LOOKUP = "GET /models/{model}/predictions/{key+}"
+ROUTE_DESCRIBE = "GET /models/{model}"
+
+#: Instances that one request may carry.
+MAX_INSTANCES = 100
+#: Bytes of a key in UTF-8. DynamoDB allows 2,048 for a partition key; the generation's name needs its part.
+MAX_KEY_BYTES = 1536
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One thing to predict for: a key, features, or both."""
+
+    key: Key | None = None
+    features: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer. `scored_at` is ISO 8601 in UTC; `age_seconds` counts from it to the moment of the answer."""
+
+    model: str
+    mode: str
+    key: Key | None
+    prediction: Any
+    source: str
+    model_version: str
+    generation: str | None
+    scored_at: str
+    age_seconds: int
+    stale: bool
+
+    def to_body(self) -> dict:
+        return dict(self.__dict__)

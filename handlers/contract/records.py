@@ -1,0 +1,106 @@
+"""Records in a model's table: attribute names and conversions, next to each other.
+
+    pk                          sk          what
+    POINTER                     -           which generation is served, which came before
+    RUN                         <run id>    the ledger: one item per run, claimed before anything else happens
+    GENERATION                  <run id>    manifest of a complete, verified generation
+    <generation>#<key>          -           one score (layout owned by the score store)
+
+Items carry `expires_at` (epoch seconds, DynamoDB TTL). TTL deletes late, so readers check it themselves.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+PK, SK, EXPIRES_AT = "pk", "sk", "expires_at"
+NO_SORT = "-"
+POINTER = "POINTER"
+RUN = "RUN"
+GENERATION = "GENERATION"
+
+Item = dict[str, Any]  # plain Python values; adapters turn them into DynamoDB's typed form
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is visible now. `results` is the newest complete batch output in S3; `scores` is what lookups read.
+
+    `revision` grows by one with each change, so that writers can insist on the pointer that they read.
+    """
+
+    results: str | None = None
+    scores: str | None = None
+    previous_scores: str | None = None
+    revision: int = 0
+
+    def to_item(self) -> Item:
+        item: Item = {PK: POINTER, SK: NO_SORT, "revision": self.revision}
+        for name in ("results", "scores", "previous_scores"):
+            if (value := getattr(self, name)) is not None:
+                item[name] = value
+        return item
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        return cls(item.get("results"), item.get("scores"), item.get("previous_scores"), int(item["revision"]))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Manifest of one complete run. Counts are rows; `scored_at` and `published_at` are ISO 8601 in UTC."""
+
+    id: str
+    model_version: str
+    scored_at: str
+    published_at: str
+    rows_in: int
+    rows_scored: int
+    rows_quarantined: int
+    rows_published: int  # 0 when the mode keeps no scores in the table
+    key_type: str  # "string" or "integer"
+    results_uri: str
+    quarantine_uri: str | None
+    expires_at: int
+
+    def to_item(self) -> Item:
+        item: Item = {PK: GENERATION, SK: self.id}
+        item.update({k: v for k, v in self.__dict__.items() if k != "id" and v is not None})
+        return item
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        ints = ("rows_in", "rows_scored", "rows_quarantined", "rows_published", "expires_at")
+        values = {k: item.get(k) for k in cls.__dataclass_fields__ if k != "id"}
+        values.update({k: int(values[k]) for k in ints})
+        return cls(id=item[SK], **values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entry of the run ledger. `status` is running, succeeded or failed."""
+
+    id: str
+    execution: str  # ARN of the Step Functions execution that claimed the slot
+    trigger: str  # schedule, manual or new_data
+    slot: str
+    status: str
+    started_at: str
+    expires_at: int
+    ended_at: str | None = None
+    error: str | None = None
+    cause: str | None = None
+    report: dict[str, Any] | None = None
+
+    def to_item(self) -> Item:
+        item: Item = {PK: RUN, SK: self.id}
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "report") and v is not None})
+        if self.report is not None:
+            item["report"] = json.dumps(self.report, sort_keys=True)
+        return item
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        values = {k: item.get(k) for k in cls.__dataclass_fields__ if k not in ("id", "report")}
+        values["expires_at"] = int(values["expires_at"])
+        return cls(id=item[SK], report=json.loads(item["report"]) if "report" in item else None, **values)
