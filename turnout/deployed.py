@@ -1,0 +1,170 @@
+"""What is deployed: stacks, their outputs, and the records in a model's table.
+
+Everything goes through boto3 and its standard settings, so `AWS_ENDPOINT_URL` decides whether this is
+AWS, LocalStack or Turnout's local cloud.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from boto3.dynamodb.conditions import Key
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handlers.contract.layout import stack_name
+from handlers.contract.records import GENERATION, NO_SORT, PK, POINTER, RUN, SK, Generation, Pointer, Run
+from turnout.errors import NotDeployed, UserError
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The platform stack of one stage."""
+
+    stage: str
+    stack: str
+    api_url: str
+    api_id: str
+    data_bucket: str
+    alarm_topic: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's stack. The table is read with consistent reads; records are those of `handlers.contract.records`."""
+
+    name: str
+    stage: str
+    stack: str
+    mode: str
+    model_version: str
+    state_machine: str
+    table_name: str
+    front_door: str
+
+    @cached_property
+    def _table(self):
+        return boto3.resource("dynamodb").Table(self.table_name)
+
+    def pointer(self) -> Pointer:
+        item = self._get(POINTER, NO_SORT)
+        return Pointer.from_item(item) if item else Pointer()
+
+    def generation(self, generation_id: str | None) -> Generation | None:
+        item = self._get(GENERATION, generation_id) if generation_id else None
+        return Generation.from_item(item) if item else None
+
+    def run(self, run_id: str) -> Run | None:
+        item = self._get(RUN, run_id)
+        return Run.from_item(item) if item else None
+
+    def runs(self, limit: int) -> list[Run]:
+        """Return the ledger's newest runs first."""
+        page = self._table.query(
+            KeyConditionExpression=Key(PK).eq(RUN), ScanIndexForward=False, Limit=limit, ConsistentRead=True
+        )
+        return [Run.from_item(item) for item in page["Items"]]
+
+    def move_pointer(self, old: Pointer, new: Pointer) -> None:
+        """Write `new` if the table still holds `old`. Raises UserError when a run moved it in between."""
+        try:
+            self._table.put_item(
+                Item=new.to_item(),
+                ConditionExpression="revision = :seen",
+                ExpressionAttributeValues={":seen": old.revision},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            raise UserError(
+                f"The generation of model '{self.name}' changed while it was being rolled back.",
+                "Look at `turnout status` and decide again.",
+            ) from error
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        return self._table.get_item(Key={PK: pk, SK: sk}, ConsistentRead=True).get("Item")
+
+
+def find_platform(stage: str) -> Platform:
+    """Return the stage's platform. Raises NotDeployed."""
+    stack = stack_name(stage, "platform")
+    outputs = _outputs(stack)
+    return Platform(
+        stage=stage,
+        stack=stack,
+        api_url=reachable_url(outputs["ApiUrl"], outputs["ApiId"]),
+        api_id=outputs["ApiId"],
+        data_bucket=outputs["DataBucketName"],
+        alarm_topic=outputs["AlarmTopicArn"],
+    )
+
+
+def find_model(stage: str, name: str) -> Model:
+    """Return a deployed model. Raises NotDeployed."""
+    stack = stack_name(stage, name)
+    outputs = _outputs(stack)
+    return Model(
+        name=name,
+        stage=stage,
+        stack=stack,
+        mode=outputs["Mode"],
+        model_version=outputs["ModelVersion"],
+        state_machine=outputs["StateMachineArn"],
+        table_name=outputs["TableName"],
+        front_door=outputs["FrontDoorName"],
+    )
+
+
+def deployed_models(stage: str) -> list[str]:
+    """Return the names of the models that have a stack in this stage."""
+    prefix = stack_name(stage, "")
+    pages = _cloudformation().get_paginator("list_stacks").paginate()
+    found = {
+        summary["StackName"].removeprefix(prefix)
+        for page in _checked(lambda: list(pages))
+        for summary in page["StackSummaries"]
+        if summary["StackName"].startswith(prefix) and summary["StackStatus"] != "DELETE_COMPLETE"
+    }
+    return sorted(found - {"platform"})
+
+
+def reachable_url(url: str, api_id: str) -> str:
+    """Return the API's base URL without a trailing slash, as this machine can call it.
+
+    AWS's own URL is used as it is. Under `AWS_ENDPOINT_URL` the host does not exist, so the
+    emulator's path form is used (ministack 1.5.33 and LocalStack accept it).
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint or urlsplit(endpoint).hostname not in ("127.0.0.1", "localhost"):
+        return url.rstrip("/")
+    return f"{endpoint.rstrip('/')}/_aws/execute-api/{api_id}/$default"
+
+
+def _outputs(stack: str) -> dict[str, str]:
+    try:
+        described = _checked(lambda: _cloudformation().describe_stacks(StackName=stack))
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise NotDeployed(f"Stack {stack} is not deployed here.", "Run `cdk deploy --all` first.") from error
+    entry = described["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in entry.get("Outputs", [])}
+    if not outputs:
+        raise NotDeployed(f"Stack {stack} is {entry['StackStatus']} and has no outputs.", "Run `cdk deploy --all`.")
+    return outputs
+
+
+def _cloudformation():
+    return _checked(lambda: boto3.client("cloudformation"))
+
+
+def _checked(call):
+    try:
+        return call()
+    except BotoCoreError as error:
+        raise UserError(
+            f"No answer from AWS: {error}.",
+            "Check credentials, region and AWS_ENDPOINT_URL; for the local cloud add --local after `turnout local up`.",
+        ) from error
