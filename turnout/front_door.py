@@ -53,7 +53,9 @@ class FrontDoor:
         session = boto3.Session()
         credentials = session.get_credentials()
         if credentials is None:
-            raise CallFailed("There are no AWS credentials to sign the request with.", "Run `aws configure` or `--local`.")
+            raise CallFailed(
+                "There are no AWS credentials to sign the request with.", "Run `aws configure` or `--local`."
+            )
         SigV4Auth(credentials, "execute-api", session.region_name or "us-east-1").add_auth(request)
         prepared = urllib.request.Request(request.url, data=data, headers=dict(request.headers), method=method)
         try:
@@ -63,7 +65,9 @@ class FrontDoor:
             with error:
                 return _answer(error.code, error.headers, error.read())
         except OSError as error:
-            raise CallFailed(f"{self.api_url} did not answer: {error}.", "Is the stack deployed, the local cloud up?") from error
+            raise CallFailed(
+                f"{self.api_url} did not answer: {error}.", "Is the stack deployed, the local cloud up?"
+            ) from error
 
 
 def _answer(status: int, headers, raw: bytes) -> Answer:

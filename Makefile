@@ -1,0 +1,59 @@
+# Two commands set up a fresh machine:   make demo   |   make test
+# Needed before: Python 3.11 or newer and Node 20 or newer. Nothing else; no Docker, no account, no token.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# jsii warns about Node 20 on every start although it works; the CDK CLI reports usage unless told not to.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+export CDK_DISABLE_CLI_TELEMETRY := 1
+
+.PHONY: demo test lint format bench docs install install-all clean pr
+
+demo: install                   ## The main job, end to end, on the local cloud
+	@$(BIN)/turnout demo
+
+test: install-all               ## The whole suite, integration included
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m pytest
+
+lint: install-all               ## Static checks only
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: install-all             ## Put the code into its one form
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: install-all              ## Every figure in docs/performance.md (by hand; never part of the suite)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: install-all               ## Regenerate the configuration reference and the JSON Schema
+	@$(BIN)/python -m turnout.config.generate
+
+pr: lint test                   ## What to run before a pull request
+
+install: $(VENV)/.run node_modules/.installed
+install-all: $(VENV)/.all node_modules/.installed
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit("Turnout needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv requirements/run.txt requirements/data.txt requirements/constraints.txt
+	@./requirements/install "to run" requirements/run.txt
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.run requirements.txt
+	@./requirements/install "to test" requirements.txt
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@command -v node >/dev/null || { echo "Turnout needs Node 20 or newer for the AWS CDK; node is not on the PATH."; exit 1; }
+	@./requirements/install "CDK CLI" package.json
+	@touch $@
+
+clean:                          ## Remove everything that make and the local cloud created
+	@if [ -x $(BIN)/turnout ]; then $(BIN)/turnout local down || true; fi
+	@rm -rf $(VENV) node_modules cdk.out .turnout model_code/*/artifact

@@ -1,0 +1,410 @@
+"""The command line, and the one module that prints.
+
+Exit codes: 0 done; 1 an expected failure, told in one line on stderr; 2 wrong usage; 3 a run failed.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from handlers.contract.modes import ServingMode
+from turnout import __version__
+from turnout.errors import RunFailed, UserError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_RUN_FAILED = 1, 2, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Serve each model as one word in models.yaml says: check, plan, run, look up, roll back.",
+)
+local_app = typer.Typer(no_args_is_help=True, help="The local cloud: AWS on this machine, SageMaker included.")
+app.add_typer(local_app, name="local")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+StageOption = Annotated[str, typer.Option("--stage", "-s", envvar="TURNOUT_STAGE", help="dev or prod.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+ModelArgument = Annotated[str, typer.Argument(help="A model's name in models.yaml.", show_default=False)]
+StateOption = Annotated[Path, typer.Option("--state-dir", help="Where the local cloud keeps its state and logs.")]
+DEFAULT_CONFIG = Path("models.yaml")
+DEFAULT_STATE = Path(".turnout/local")
+
+
+@app.callback()
+def common(
+    local: Annotated[
+        bool, typer.Option("--local", "-l", help="Talk to the running local cloud instead of AWS.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        out.print(f"turnout {__version__}")
+        raise typer.Exit
+    if local:
+        from turnout.local import control
+
+        os.environ.update(control.environ(_running_cloud(DEFAULT_STATE)))
+
+
+@app.command()
+def validate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check models.yaml: every problem at once, each with its remedy."""
+    from turnout.config import ConfigError, load
+
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        if as_json:
+            _print_json({"valid": False, "problems": [problem.to_body() for problem in error.problems]})
+        else:
+            err.print(str(error), markup=False)
+        raise typer.Exit(EXIT_FAILED) from error
+    if as_json:
+        _print_json({"valid": True, "models": {name: str(spec.mode) for name, spec in loaded.models.items()}})
+        return
+    out.print(f"{config}: {len(loaded.models)} model(s), no problems.")
+    for name, spec in loaded.models.items():
+        out.print(f"  {name}: {spec.mode}")
+
+
+@app.command()
+def plan(config: ConfigOption = DEFAULT_CONFIG, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
+    """Show what `cdk deploy` would change for each model's serving."""
+    from turnout import deployed
+    from turnout import plan as planning
+
+    wanted = {name: spec.mode for name, spec in _load(config).models.items()}
+    now = {name: deployed.find_model(stage, name).mode for name in deployed.deployed_models(stage)}
+    steps = planning.plan(wanted, now)
+    if as_json:
+        _print_json([step.to_body() for step in steps])
+        return
+    for step in steps:
+        change = f"{step.before} → {step.after}" if step.action == "switch" else step.after or step.before
+        out.print(f"[bold]{step.model}[/]: {step.action} ({change})")
+        out.print(f"  clients:  {step.clients}", markup=False)
+        out.print(f"  pipeline: {step.pipeline}", markup=False)
+        if step.note:
+            out.print(f"  note:     {step.note}", markup=False)
+    out.print("Make it so with `cdk deploy --all`; `cdk diff --all` shows every resource.", style="dim")
+
+
+@app.command()
+def run(
+    model: ModelArgument,
+    stage: StageOption = "dev",
+    follow: Annotated[bool, typer.Option(help="Wait for the end and show progress.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a run of a model's pipeline now, and follow it to its end."""
+    from turnout import deployed, runs
+
+    target = deployed.find_model(stage, model)
+    execution = runs.start(target)
+    if not follow:
+        _print_json({"execution": execution}) if as_json else out.print(execution)
+        return
+    followed = follow_run(target, deployed.find_platform(stage), execution, quiet=as_json)
+    if as_json:
+        _print_json(_run_body(followed))
+    runs.require_success(followed)
+    if not as_json:
+        print_run_report(followed)
+
+
+@app.command(name="runs")
+def list_runs(
+    model: ModelArgument,
+    stage: StageOption = "dev",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """List a model's newest runs with their row counts and errors."""
+    from turnout import deployed
+
+    entries = deployed.find_model(stage, model).runs(limit)
+    if as_json:
+        _print_json([entry.__dict__ for entry in entries])
+        return
+    if not entries:
+        out.print(f"Model '{model}' has no runs yet. Start one with `turnout run {model}`.")
+        return
+    table = Table("run", "trigger", "status", "started", "rows in", "scored", "quarantined", "error", box=None)
+    for entry in entries:
+        report = entry.report or {}
+        counts = [str(report.get(name, "")) for name in ("rows_in", "rows_scored", "rows_quarantined")]
+        table.add_row(entry.id, entry.trigger, entry.status, entry.started_at, *counts, _one_line(entry))
+    out.print(table)
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    key: Annotated[str | None, typer.Option("--key", "-k", help="Key to look up, exactly as in the data.")] = None,
+    body: Annotated[str | None, typer.Option("--body", "-b", help="JSON body to POST, or `-` for stdin.")] = None,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Call a model through the front door and print its JSON answer."""
+    from turnout import deployed
+    from turnout.front_door import FrontDoor
+
+    if (key is None) == (body is None):
+        raise typer.BadParameter("Give either --key or --body.")
+    door = FrontDoor(deployed.find_platform(stage).api_url)
+    answer = door.lookup(model, key) if key is not None else door.predict(model, _parse_body(body))
+    if as_json:
+        _print_json({"status": answer.status, "body": answer.body})
+    else:
+        out.print_json(data=answer.body)
+    if not answer.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def rollback(model: ModelArgument, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
+    """Serve the previous generation of scores again, at once and without a deploy."""
+    from handlers.logic.rollback import roll_back
+
+    from handlers.contract.errors import TurnoutError
+    from turnout import deployed
+
+    target = deployed.find_model(stage, model)
+    pointer = target.pointer()
+    try:
+        moved = roll_back(pointer)
+    except TurnoutError as error:
+        raise UserError(f"Model '{model}': {error.message}") from error
+    target.move_pointer(pointer, moved)
+    if as_json:
+        _print_json({"model": model, "from": pointer.scores, "to": moved.scores})
+    else:
+        out.print(f"{model}: serving generation {moved.scores} again (was {pointer.scores}). Run this again to undo.")
+
+
+@app.command()
+def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
+    """Show every deployed model: mode, version, generation, age and last run."""
+    from turnout import deployed
+
+    rows = [_status_of(deployed.find_model(stage, name)) for name in deployed.deployed_models(stage)]
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        out.print(f"No model is deployed in stage {stage}. Run `cdk deploy --all`.")
+        return
+    table = Table("model", "mode", "version", "generation", "scored", "rows", "last run", box=None)
+    for row in rows:
+        table.add_row(*(str(value) if value is not None else "" for value in row.values()))
+    out.print(table)
+
+
+@local_app.command()
+def up(
+    state_dir: StateOption = DEFAULT_STATE,
+    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; default: a free one.")] = None,
+    persist: Annotated[bool, typer.Option(help="Keep state over a clean stop.")] = False,
+) -> None:
+    """Start the local cloud, or find the one that runs."""
+    from turnout.local import control
+
+    cloud = control.up(state_dir, port=port, persist=persist)
+    out.print(f"Local cloud on {cloud.endpoint} (pid {cloud.pid}).")
+    out.print('Use it:  eval "$(turnout local env)"   then cdk, aws and boto3 as usual.', style="dim", markup=False)
+
+
+@local_app.command()
+def down(state_dir: StateOption = DEFAULT_STATE) -> None:
+    """Stop the local cloud and everything that it started."""
+    from turnout.local import control
+
+    stopped = control.down(state_dir)
+    out.print("Stopped." if stopped else "It was not running.")
+
+
+@local_app.command(name="status")
+def local_status(state_dir: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
+    """Say whether the local cloud runs, where its log is, and what it ignores."""
+    from turnout.local import control, emulator
+
+    cloud = control.status(state_dir)
+    ignored = emulator.ignored_here()
+    if as_json:
+        _print_json({"running": cloud is not None, "endpoint": cloud and cloud.endpoint, "ignored_here": ignored})
+        return
+    out.print(f"Running on {cloud.endpoint} (pid {cloud.pid})." if cloud else "Not running.")
+    if cloud:
+        out.print(f"Log: {cloud.log}", markup=False)
+    out.print("Ignored here, though AWS would act on it:")
+    for line in ignored:
+        out.print(f"  - {line}", markup=False)
+
+
+@local_app.command()
+def env(state_dir: StateOption = DEFAULT_STATE) -> None:
+    """Print shell lines that point cdk, aws and boto3 at the local cloud."""
+    from turnout.local import control
+
+    for name, value in control.environ(_running_cloud(state_dir)).items():
+        print(f"export {name}={value}")
+
+
+@local_app.command()
+def reset(state_dir: StateOption = DEFAULT_STATE) -> None:
+    """Empty the local cloud without restarting it."""
+    from turnout.local import control
+
+    control.reset(_running_cloud(state_dir))
+    out.print("Emptied.")
+
+
+@local_app.command()
+def fire(
+    model: ModelArgument,
+    stage: StageOption = "dev",
+    state_dir: StateOption = DEFAULT_STATE,
+) -> None:
+    """Hurry the scheduler's clock to the model's next slot; the schedule then fires by itself."""
+    from handlers.contract.layout import stack_name
+    from turnout.local import control
+
+    fired = control.advance_schedule(_running_cloud(state_dir), stack_name(stage, model))
+    out.print(f"Schedule {fired.name} fired for {fired.scheduled_time}.")
+
+
+@app.command(hidden=True)
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave the local cloud running.")] = False,
+) -> None:
+    """The main job end to end on the local cloud (`make demo`)."""
+    from turnout.demo import Demo
+
+    Demo(out, follow=follow_run).run(keep=keep)
+
+
+def follow_run(model, platform, execution: str, *, quiet: bool = False):
+    """Show a run's progress until it ends: bars on a terminal, one line per step elsewhere. Return runs.Followed."""
+    from turnout import runs
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=quiet or not out.is_terminal,
+    ) as bars:
+        task, last = None, None
+        for progress in runs.follow(model, platform, execution):
+            if isinstance(progress, runs.Followed):
+                return progress
+            if progress.step != last:
+                last = progress.step
+                if task is not None:
+                    bars.remove_task(task)
+                task = bars.add_task(progress.step, total=progress.total)
+                if not quiet and not out.is_terminal:
+                    out.print(f"  {progress.elapsed_seconds:5.1f} s  {progress.step} …", markup=False)
+            bars.update(task, completed=progress.done or 0, total=progress.total)
+    raise AssertionError("a followed run always ends")
+
+
+def print_run_report(followed) -> None:
+    """Print what a finished run did."""
+    if followed.duplicate:
+        out.print("Another execution owns this slot; nothing was done.")
+        return
+    report = followed.run.report or {}
+    table = Table(show_header=False, box=None)
+    table.add_row("run", followed.run.id)
+    for name, value in report.items():
+        table.add_row(name.replace("_", " "), str(value))
+    for step, seconds in followed.seconds.items():
+        table.add_row(f"{step} seconds", f"{seconds:.1f}")
+    out.print(table)
+
+
+def main() -> None:
+    """Entry point: expected failures become one line and an exit code."""
+    try:
+        app()
+    except UserError as error:
+        err.print(f"turnout: {error}", markup=False)
+        sys.exit(EXIT_RUN_FAILED if isinstance(error, RunFailed) else EXIT_FAILED)
+    except ClientError as error:
+        err.print(f"turnout: AWS refused: {error}", markup=False)
+        sys.exit(EXIT_FAILED)
+
+
+def _load(path: Path):
+    from turnout.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+
+
+def _running_cloud(state_dir: Path):
+    from turnout.local import control
+
+    cloud = control.status(state_dir)
+    if cloud is None:
+        raise UserError("The local cloud is not running.", "Start it with `turnout local up`.")
+    return cloud
+
+
+def _parse_body(text: str) -> dict:
+    raw = sys.stdin.read() if text == "-" else text
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise typer.BadParameter(f"--body is not JSON: {error}") from error
+
+
+def _status_of(model) -> dict:
+    pointer = model.pointer()
+    served = model.generation(pointer.scores if model.mode != ServingMode.BATCH else pointer.results)
+    newest = model.runs(1)
+    return {
+        "model": model.name,
+        "mode": model.mode,
+        "model_version": model.model_version,
+        "generation": served.id if served else None,
+        "scored_at": served.scored_at if served else None,
+        "rows": served.rows_scored if served else None,
+        "last_run": f"{newest[0].status} {newest[0].id}" if newest else None,
+    }
+
+
+def _run_body(followed) -> dict:
+    return {
+        "status": followed.status,
+        "duplicate": followed.duplicate,
+        "seconds": followed.seconds,
+        "run": followed.run.__dict__ if followed.run else None,
+    }
+
+
+def _one_line(entry) -> str:
+    return f"{entry.error}: {entry.cause}"[:100] if entry.error else ""
+
+
+def _print_json(value) -> None:
+    print(json.dumps(value, indent=2, default=str))
