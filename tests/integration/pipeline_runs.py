@@ -1,0 +1,57 @@
+"""What integration tests do over and over: put input, run a pipeline to its end, wait for a condition."""
+
+import time
+from collections.abc import Callable
+
+from handlers.contract.layout import input_prefix
+from turnout import runs
+from turnout.deployed import Model, Platform
+
+
+def put_input(client, platform: Platform, model: str, files: dict[str, bytes]) -> None:
+    """Replace a model's input by `files` (name to content)."""
+    s3 = client("s3")
+    listed = s3.list_objects_v2(Bucket=platform.data_bucket, Prefix=input_prefix(model))
+    for item in listed.get("Contents", []):
+        s3.delete_object(Bucket=platform.data_bucket, Key=item["Key"])
+    for name, content in files.items():
+        s3.put_object(Bucket=platform.data_bucket, Key=input_prefix(model) + name, Body=content)
+
+
+def follow(model: Model, platform: Platform, execution: str) -> runs.Followed:
+    """Wait for the execution's end."""
+    *_, ended = runs.follow(model, platform, execution)
+    return ended
+
+
+def run(model: Model, platform: Platform) -> runs.Followed:
+    """Start a run and wait for its end."""
+    return follow(model, platform, runs.start(model))
+
+
+def wait_for(probe: Callable[[], object], what: str, seconds: float = 60) -> object:
+    """Poll until `probe` returns something true and return that; fail with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+    return found
+
+
+def receipts(client, platform: Platform, model: str, run_id: str) -> int:
+    """Count the shards whose publishing has finished."""
+    from handlers.contract.layout import run_prefix
+
+    prefix = f"{run_prefix(model, run_id)}published/"
+    return client("s3").list_objects_v2(Bucket=platform.data_bucket, Prefix=prefix)["KeyCount"]
+
+
+def generation_items(client, table: str, generation: str) -> int:
+    """Count the scores that the table holds for one generation, visible or not."""
+    pages = client("dynamodb").get_paginator("scan").paginate(
+        TableName=table,
+        FilterExpression="begins_with(pk, :generation)",
+        ExpressionAttributeValues={":generation": {"S": f"{generation}#"}},
+        Select="COUNT",
+    )
+    return sum(page["Count"] for page in pages)

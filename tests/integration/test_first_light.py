@@ -1,0 +1,265 @@
+"""The main job through the real templates: scheduled, scored, published, looked up."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from handlers.contract import metrics
+from turnout import runs
+from turnout.local import control
+
+from .pipeline_runs import follow, generation_items, put_input, receipts, run, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def broken_input(tmp_path_factory):
+    """The CDNOW customers as four Parquet files, 100 of 23,570 rows broken; and what was broken how."""
+    folder = tmp_path_factory.mktemp("input")
+    command = [sys.executable, "model_code/churn/make_input.py", "--out", str(folder), "--files", "4", "--break", "100"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+    return files, json.loads((folder / "broken.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def churn_input(client, platform, broken_input):
+    files, broken = broken_input
+    put_input(client, platform, "churn", files)
+    return broken
+
+
+@pytest.fixture(scope="module")
+def first_generation(model, platform, churn_input):
+    ended = run(model("churn"), platform)
+    assert ended.status == "SUCCEEDED", ended.run
+    return ended.run
+
+
+def parquet_scores(client, run_entry) -> dict[str, float]:
+    bucket, _, prefix = run_entry.report["results_uri"].removeprefix("s3://").partition("/")
+    s3 = client("s3")
+    scores = {}
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+        table = pq.read_table(__import__("io").BytesIO(body))
+        scores.update(zip(table["customer_id"].to_pylist(), table["churn_probability"].to_pylist(), strict=True))
+    return scores
+
+
+def test_a_run_serves_every_good_row_and_names_every_broken_one(client, platform, first_generation, churn_input):
+    report = first_generation.report
+    assert (report["rows_in"], report["rows_scored"], report["rows_quarantined"]) == (23_570, 23_470, 100)
+    assert report["rows_published"] == 23_470
+    bucket, _, key = report["quarantine_uri"].removeprefix("s3://").partition("/")
+    lines = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode().splitlines()
+    quarantined = [json.loads(line) for line in lines]
+    found = {(row["file"], row["row"]): {reason["code"] for reason in row["reasons"]} for row in quarantined}
+    assert len(found) == 100
+    ways = {code for codes in found.values() for code in codes}
+    assert len(ways) >= 10, ways
+    assert all(row["reasons"][0]["message"] for row in quarantined)
+
+
+def test_every_score_in_parquet_is_what_the_front_door_answers(client, door, first_generation):
+    scores = parquet_scores(client, first_generation)
+    assert len(scores) == 23_470
+    for key in sorted(scores)[::400]:
+        answer = door.lookup("churn", key)
+        assert answer.status == 200, answer
+        assert answer.body["prediction"] == scores[key]
+        assert answer.body["key"] == key
+        assert answer.body["generation"] == first_generation.id
+        assert answer.body["mode"] == "precompute"
+        assert answer.body["stale"] is False
+
+
+def test_scores_equal_the_model_in_process(client, trained, first_generation, broken_input):
+    import io
+
+    import joblib
+    import numpy as np
+
+    files, _ = broken_input
+    scores = parquet_scores(client, first_generation)
+    estimator = joblib.load(trained / "model.joblib")
+    table = pq.read_table(io.BytesIO(next(iter(files.values()))))
+    names = [name for name in table.column_names if name != "customer_id"]
+    rows = [row for row in table.slice(0, 300).to_pylist() if row["customer_id"] in scores]
+    assert len(rows) > 250
+    features = np.array([[row[name] for name in names] for row in rows], dtype=float)
+    expected = estimator.predict_proba(features)[:, 1]
+    assert [scores[row["customer_id"]] for row in rows] == expected.tolist()
+
+
+@pytest.mark.local_only("a deterministic second delivery and a clock that can be hurried")
+def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generation(
+    client, cloud, model, platform, first_generation
+):
+    churn = model("churn")
+    before = {e["executionArn"] for e in runs.executions(churn)}
+    control.set_faults(cloud, scheduler_deliveries=2)
+    fired = control.advance_schedule(cloud, churn.stack)
+    control.set_faults(cloud, scheduler_deliveries=1)
+    fresh = wait_for(
+        lambda: len(found := [e for e in runs.executions(churn) if e["executionArn"] not in before]) == 2 and found,
+        "two executions",
+    )
+    ended = [follow(churn, platform, execution["executionArn"]) for execution in fresh]
+    assert [end.status for end in ended] == ["SUCCEEDED"] * 2
+    assert sorted(end.duplicate for end in ended) == [False, True]
+    slot = fired.scheduled_time.replace("-", "").replace(":", "")
+    jobs = client("sagemaker").list_transform_jobs(NameContains=slot)["TransformJobSummaries"]
+    assert len(jobs) == 1
+    assert [entry.id for entry in churn.runs(100)].count(slot) == 1
+    assert churn.pointer().scores == slot
+
+
+@pytest.mark.local_only("kills the function's process")
+def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_completes_the_new_one(
+    client, cloud, model, platform, door, first_generation
+):
+    churn = model("churn")
+    old = churn.pointer().scores
+    key = "00001"
+    execution = runs.start(churn)
+    new = wait_for(lambda: (newest := churn.runs(1)[0]).status == "running" and newest.id, "a run in the ledger")
+    wait_for(lambda: generation_items(client, churn.table_name, new) > 500, "the first scores of the new generation")
+    victims = control.lambda_processes(cloud, "PublishFunction")
+    assert victims, "the publishing function has a process"
+    for process in victims:
+        process.kill()
+    assert receipts(client, platform, "churn", new) < 4, "killed before publishing was complete"
+    answer = door.lookup("churn", key)
+    assert (answer.status, answer.body["generation"]) == (200, old)
+    ended = follow(churn, platform, execution)
+    assert ended.status == "SUCCEEDED", ended.run
+    assert ended.run.report["rows_published"] == 23_470
+    assert generation_items(client, churn.table_name, new) == 23_470
+    wait_for(lambda: door.lookup("churn", key).body["generation"] == new, "the new generation", seconds=10)
+
+
+def test_rolling_back_serves_the_previous_generation_at_once(model, platform, door, first_generation):
+    churn = model("churn")
+    assert run(churn, platform).status == "SUCCEEDED"
+    pointer = churn.pointer()
+    ended = subprocess.run(
+        [sys.executable, "-m", "turnout.cli", "rollback", "churn", "--json"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["to"] == pointer.previous_scores
+    wait_for(
+        lambda: door.lookup("churn", "00001").body["generation"] == pointer.previous_scores,
+        "the previous generation",
+        seconds=5,
+    )
+
+
+KEYS = ["plain", "00001", "a/b", "a b", "a+b", "100%", "50%25", "ünïcode", "日本", "?q=1&r#x", "..", "a//b", "e\u0301"]
+
+
+def test_keys_come_back_exactly_as_they_are_in_the_data(client, model, platform, door):
+    rows = [json.dumps({"name": key, "x": number}) for number, key in enumerate(KEYS)]
+    put_input(client, platform, "odd", {"rows.jsonl": "\n".join(rows).encode()})
+    ended = run(model("odd"), platform)
+    assert ended.status == "SUCCEEDED", ended.run
+    for number, key in enumerate(KEYS):
+        answer = door.lookup("odd", key)
+        assert (answer.status, answer.body.get("key"), answer.body.get("prediction")) == (200, key, number * 2.0), key
+    several = door.predict("odd", {"instances": [{"key": key} for key in [*KEYS, "absent"]]})
+    assert [entry.get("prediction") for entry in several.body["predictions"]] == [
+        *(number * 2.0 for number in range(len(KEYS))),
+        None,
+    ]
+    assert several.body["predictions"][-1]["error"]["code"] == "unknown_key"
+
+
+def test_a_container_that_fails_on_one_shard_fails_the_run_and_shows_nothing_new(client, model, platform, door):
+    fragile = model("fragile")
+    good = "name,x\n" + "".join(f"k{n},{n}\n" for n in range(40))
+    put_input(client, platform, "fragile", {"rows.csv": good.encode()})
+    first = run(fragile, platform)
+    assert first.status == "SUCCEEDED", first.run
+    put_input(client, platform, "fragile", {"rows.csv": (good + "bad,666\n").encode()})
+    ended = run(fragile, platform)
+    assert ended.status == "FAILED"
+    assert ended.run.status == "failed"
+    assert "transform" in (ended.run.cause or "").lower() or "TransformJob" in (ended.run.cause or ""), ended.run
+    assert fragile.pointer().scores == first.run.id
+    assert door.lookup("fragile", "bad").status == 404
+    assert door.lookup("fragile", "k1").body["generation"] == first.run.id
+    assert metric_sum(client, "fragile", metrics.RUN_FAILED) == 1
+    alarms = client("cloudwatch").describe_alarms(AlarmNamePrefix="turnout-dev-fragile")["MetricAlarms"]
+    assert any(alarm["MetricName"] == metrics.RUN_FAILED for alarm in alarms), [a["AlarmName"] for a in alarms]
+
+
+def test_too_many_bad_rows_stop_the_run_with_the_numbers(client, model, platform):
+    fragile = model("fragile")
+    rows = "name,x\n" + "".join(f"k{n},{n}\n" for n in range(6)) + "".join(f"b{n},lots\n" for n in range(4))
+    put_input(client, platform, "fragile", {"rows.csv": rows.encode()})
+    ended = run(fragile, platform)
+    assert ended.status == "FAILED"
+    assert ended.run.error == "TooManyBadRows"
+    assert "4" in ended.run.cause
+    assert "10" in ended.run.cause
+    assert "25" in ended.run.cause
+
+
+def test_missing_columns_and_empty_input_are_named(client, model, platform):
+    fragile = model("fragile")
+    put_input(client, platform, "fragile", {"rows.csv": b"name,y\nk1,1\n"})
+    ended = run(fragile, platform)
+    assert ended.run.error == "MissingColumns"
+    assert "'x'" in ended.run.cause or " x" in ended.run.cause
+    put_input(client, platform, "fragile", {})
+    assert run(fragile, platform).run.error == "EmptyInput"
+
+
+def metric_sum(client, model: str, name: str) -> float:
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    points = client("cloudwatch").get_metric_statistics(
+        Namespace=metrics.NAMESPACE,
+        MetricName=name,
+        Dimensions=[{"Name": "Stage", "Value": "dev"}, {"Name": "Model", "Value": model}],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return sum(point["Sum"] for point in points)
+
+
+def test_new_data_starts_a_run_when_the_marker_arrives(client, model, platform, broken_input, door):
+    files, _ = broken_input
+    weekly = model("weekly")
+    put_input(client, platform, "weekly", {name: files[name] for name in list(files)[:1]})
+    assert runs.executions(weekly) == []
+    put_input(client, platform, "weekly", {**{name: files[name] for name in list(files)[:1]}, "_SUCCESS": b""})
+    started = wait_for(lambda: runs.executions(weekly), "an execution")
+    ended = follow(weekly, platform, started[0]["executionArn"])
+    assert ended.status == "SUCCEEDED", ended.run
+    assert ended.run.trigger == "new_data"
+    answer = door.lookup("weekly", "00001")
+    assert (answer.status, answer.body["error"]["code"]) == (409, "not_servable_live")
+    assert ended.run.report["results_uri"] in json.dumps(answer.body)
+    assert generation_items(client, weekly.table_name, ended.run.id) == 0
+
+
+def test_what_no_model_claims_is_answered_with_a_code(door):
+    answer = door.lookup("nobody", "1")
+    assert (answer.status, answer.body["error"]["code"]) == (404, "unknown_model")
+
+
+def test_the_front_door_describes_a_model(door, first_generation):
+    answer = door.describe("churn")
+    assert answer.status == 200, answer
+    assert answer.body["mode"] == "precompute"
+    assert "curl" in json.dumps(answer.body)
+    assert "customer_id" in json.dumps(answer.body)
