@@ -52,6 +52,17 @@ class ModelCard:
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
+    def input_place(self, data_bucket: str) -> tuple[str, str]:
+        """Return bucket and prefix of the input.
+
+        An `input_uri` without `s3://` is a prefix in the platform's data bucket: the card is written at
+        synth, when that bucket's name is not known yet.
+        """
+        if not self.input_uri.startswith("s3://"):
+            return data_bucket, self.input_uri
+        bucket, _, prefix = self.input_uri.removeprefix("s3://").partition("/")
+        return bucket, prefix
+
     @property
     def feature_names(self) -> list[str]:
         return [feature.name for feature in self.features]
