@@ -48,10 +48,14 @@ def receipts(client, platform: Platform, model: str, run_id: str) -> int:
 
 def generation_items(client, table: str, generation: str) -> int:
     """Count the scores that the table holds for one generation, visible or not."""
-    pages = client("dynamodb").get_paginator("scan").paginate(
-        TableName=table,
-        FilterExpression="begins_with(pk, :generation)",
-        ExpressionAttributeValues={":generation": {"S": f"{generation}#"}},
-        Select="COUNT",
+    pages = (
+        client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            FilterExpression="begins_with(pk, :generation)",
+            ExpressionAttributeValues={":generation": {"S": f"{generation}#"}},
+            Select="COUNT",
+        )
     )
     return sum(page["Count"] for page in pages)
