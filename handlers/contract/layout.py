@@ -23,8 +23,12 @@ def input_prefix(model: str) -> str:
     return f"input/{model}/"
 
 
+def work_root(model: str) -> str:
+    return f"work/{model}/"
+
+
 def run_prefix(model: str, run_id: str) -> str:
-    return f"work/{model}/{run_id}/"
+    return f"{work_root(model)}{run_id}/"
 
 
 def shards_prefix(model: str, run_id: str) -> str:
@@ -68,8 +72,12 @@ def results_key(model: str, run_id: str, date: str, index: int) -> str:
     return f"{results_prefix(model, run_id, date)}{shard_name(index)}.parquet"
 
 
+def quarantine_root(model: str) -> str:
+    return f"quarantine/{model}/"
+
+
 def quarantine_prefix(model: str, run_id: str) -> str:
-    return f"quarantine/{model}/run={run_id}/"
+    return f"{quarantine_root(model)}run={run_id}/"
 
 
 def quarantine_key(model: str, run_id: str) -> str:
