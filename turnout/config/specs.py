@@ -1,17 +1,27 @@
 """The shape of `models.yaml`: every key, its type, its default and its meaning live here and nowhere else.
 
 `turnout.config.load` reads a file into these; `docs/configuration.md` and the JSON Schema are generated from them.
-Durations are written like `90s`, `15m`, `36h`, `7d`.
+Durations are written like `90s`, `15m`, `36h`, `7d`. Types are strict: the text `"1"` is not the number 1.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from handlers.contract.card import FeatureType, InputFormat, KeyType, WireFormat
 from handlers.contract.modes import ServingMode
+from turnout.config.problems import Problem, quote
+
+DURATION_FORM = r"^[0-9]{1,6}[smhd]$"
+
+
+def refuse(reason: str, remedy: str, **details: Any) -> PydanticCustomError:
+    """Return the error of a value that cannot be read; braces in the texts are left alone."""
+    return PydanticCustomError("turnout", "{reason}", {"reason": reason, "remedy": remedy, **details})
 
 
 def parse_duration(value: Any) -> Any:
@@ -19,46 +29,109 @@ def parse_duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    text = str(value).strip()
-    if len(text) > 1 and text[:-1].isdigit() and text[-1] in units:
-        return timedelta(seconds=int(text[:-1]) * units[text[-1]])
-    raise ValueError(f"{value!r} is not a duration; write a whole number and s, m, h or d, such as 90s, 36h or 7d")
+    if isinstance(value, str) and re.fullmatch(DURATION_FORM, value, re.ASCII):
+        return timedelta(seconds=int(value[:-1]) * units[value[-1]])
+    raise refuse(f"{quote(value)} is not a duration", "Write a whole number and s, m, h or d, such as 90s, 36h or 7d.")
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+def format_duration(value: timedelta) -> str:
+    """Return a duration in the form that `parse_duration` reads, in its largest whole unit."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def expand_schedule(value: Any) -> Any:
+    """Turn `cron(...)`, `rate(...)`, `at(...)` and `on-new-data` into the mapping form."""
+    if not isinstance(value, str):
+        return value
+    if value == "on-new-data":
+        return {"on_new_data": True}
+    if match := re.fullmatch(r"(cron|rate|at)\((.*)\)", value.strip(), re.DOTALL):
+        return {match[1]: match[2]}
+    forms = "cron(0 6 * * ? *), rate(1 day), at(2026-12-01T06:00:00) or on-new-data"
+    raise refuse(f"{quote(value)} is not a schedule", f"Write {forms}.")
+
+
+def expand_key(value: Any) -> Any:
+    """Turn `key: customer_id` into the mapping form."""
+    return {"column": value} if isinstance(value, str) else value
+
+
+def expand_feature(value: Any) -> Any:
+    """Turn `age: integer` and `age:` into the mapping form."""
+    return {} if value is None else {"type": value} if isinstance(value, str) else value
+
+
+def expand_features(value: Any) -> Any:
+    """Turn a list of names (all floats) into the mapping form. Raises ValueError for a name that stands twice."""
+    if not isinstance(value, list):
+        return value
+    expanded: dict[str, Any] = {}
+    for index, name in enumerate(value):
+        if not isinstance(name, str):
+            remedy = "List names, or write a mapping of name to type."
+            raise refuse(f"{quote(name)} is not a column name", remedy, at=index)
+        if name in expanded:
+            raise refuse(f"feature {quote(name)} stands twice", "Remove one of the two.", at=index)
+        expanded[name] = {}
+    return expanded
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION_FORM)]),
+]
+TransformInstance = Annotated[str, Field(json_schema_extra={"instances": "transform"})]
+EndpointInstance = Annotated[str, Field(json_schema_extra={"instances": "endpoint"})]
+S3Folder = Annotated[str, Field(json_schema_extra={"pattern": r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/(.*/)?$"})]
+S3Archive = Annotated[str, Field(json_schema_extra={"pattern": r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+\.tar\.gz$"})]
 
 
 class Strict(BaseModel):
-    """Refuses unknown keys and is immutable."""
+    """Refuses unknown keys and other types than the stated ones, and is immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class FeatureSpec(Strict):
-    """One feature column of a model's schema."""
+    """One feature column. Short form: its type, such as `age: integer`; left empty, it is a float."""
 
     type: FeatureType = Field("float", description="Type of the column.")
     nullable: bool = Field(False, description="Whether a row may leave the feature empty.")
-    min: float | None = Field(None, description="Smallest allowed value, inclusive.")
-    max: float | None = Field(None, description="Largest allowed value, inclusive.")
-    values: list[Any] | None = Field(None, description="The only allowed values.")
-    pattern: str | None = Field(None, description="Regular expression that the whole text must match.")
+    min: float | None = Field(None, description="Smallest allowed value, inclusive; numbers only.")
+    max: float | None = Field(None, description="Largest allowed value, inclusive; numbers only.")
+    values: list[Any] | None = Field(None, description="The only allowed values, each of the feature's type.")
+    pattern: str | None = Field(None, description="Regular expression that the whole text must match; strings only.")
 
 
 class KeySpec(Strict):
-    """The column that identifies a row and by which predictions are looked up."""
+    """The column that identifies a row and by which predictions are looked up. Short form: `key: customer_id`."""
 
-    column: str = Field(description="Name of the key column.")
-    type: KeyType | None = Field(None, description="string or integer; left out: as the input's column says.")
+    column: str = Field(min_length=1, description="Name of the key column.")
+    type: KeyType | None = Field(
+        None, description="`string` keeps keys as they stand (`00001`); left out: as the input's column says."
+    )
 
 
 class ScheduleSpec(Strict):
-    """When a run starts. Exactly one of `cron`, `rate`, `at` and `on_new_data`."""
+    """When a run starts. Exactly one of `cron`, `rate`, `at` and `on_new_data`.
 
-    cron: str | None = Field(None, description="Six fields of EventBridge Scheduler's cron, such as `0 6 * * ? *`.")
+    Short forms: `cron(0 6 * * ? *)`, `rate(1 day)`, `at(2026-12-01T06:00:00)`, `on-new-data`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [form]} for form in ("cron", "rate", "at", "on_new_data")]}
+    )
+
+    cron: str | None = Field(None, description="The six fields of EventBridge Scheduler's cron, such as `0 6 * * ? *`.")
     rate: str | None = Field(None, description="Such as `1 day` or `6 hours`.")
     at: str | None = Field(None, description="One moment, such as `2026-12-01T06:00:00`.")
-    on_new_data: bool = Field(False, description="Start when an object named `marker` arrives under the input location.")
+    on_new_data: bool = Field(
+        False, description="Start when an object named `marker` arrives under the input location."
+    )
     timezone: str = Field("UTC", description="IANA time zone in which `cron` and `at` are read.")
     marker: str = Field("_SUCCESS", description="Object name that says a data set is complete (with `on_new_data`).")
 
@@ -66,7 +139,9 @@ class ScheduleSpec(Strict):
 class InputSpec(Strict):
     """Where rows to score come from."""
 
-    location: str | None = Field(None, description="`s3://bucket/prefix/`; default: `input/<model>/` in the platform's data bucket.")
+    location: S3Folder | None = Field(
+        None, description="`s3://bucket/prefix/`; default: `input/<model>/` in the platform's data bucket."
+    )
     format: InputFormat = Field("parquet", description="File format of the input.")
 
 
@@ -77,29 +152,42 @@ class OutputSpec(Strict):
 
 
 class TransformSpec(Strict):
-    """Batch Transform settings."""
+    """Batch Transform settings, used by the modes that score in batch."""
 
-    instance_type: str = Field("ml.m5.large", description="Instance type; must be legal for transform jobs.")
+    instance_type: TransformInstance = Field(
+        "ml.m5.large", description="Instance type; must be legal for transform jobs."
+    )
     instance_count: int = Field(1, ge=1, le=100, description="Instances that share the shards.")
-    wire_format: WireFormat = Field("csv", description="`csv` for scalar predictions, `jsonlines` for any JSON.")
-    strategy: Literal["MultiRecord", "SingleRecord"] = Field("MultiRecord", description="How many records one request carries.")
+    wire_format: WireFormat = Field(
+        "csv",
+        description="How rows travel to the container: `csv` for scalar predictions, `jsonlines` for any JSON.",
+    )
+    strategy: Literal["MultiRecord", "SingleRecord"] = Field(
+        "MultiRecord", description="How many records one request carries; input is always split by line."
+    )
     max_payload_mb: int = Field(6, ge=1, le=100, description="Largest request body in MB.")
-    max_concurrent: int = Field(2, ge=1, le=100, description="Requests in flight per instance.")
+    max_concurrent: int = Field(
+        2, ge=1, le=100, description="Requests in flight per instance; times `max_payload_mb` at most 100."
+    )
     invocation_timeout: Duration = Field(timedelta(seconds=600), description="Time one request may take, 1s to 1h.")
     invocation_retries: int = Field(3, ge=0, le=3, description="Retries of one request.")
-    pass_key_to_model: bool = Field(False, description="Send the key to the model as first column.")
+    pass_key_to_model: bool = Field(
+        False, description="Send the key to the model: as first column (`csv`) or as member `key` (`jsonlines`)."
+    )
 
 
 class QualitySpec(Strict):
     """How much bad input a run tolerates."""
 
-    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="Share of rows that may be quarantined before the run stops.")
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="Share of rows that may be quarantined before the run stops."
+    )
 
 
 class RealtimeSpec(Strict):
     """Settings of mode `realtime`."""
 
-    instance_type: str = Field("ml.m5.large", description="Instance type of the endpoint.")
+    instance_type: EndpointInstance = Field("ml.m5.large", description="Instance type of the endpoint.")
     instance_count: int | None = Field(None, ge=1, description="Instances; default: the stage's minimum.")
     max_instances: int = Field(4, ge=1, description="Upper bound of autoscaling.")
 
@@ -109,13 +197,15 @@ class ServerlessSpec(Strict):
 
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(2048, description="Memory of one environment.")
     max_concurrency: int = Field(20, ge=1, le=200, description="Requests in flight.")
-    provisioned_concurrency: int | None = Field(None, ge=1, le=200, description="Environments kept warm.")
+    provisioned_concurrency: int | None = Field(
+        None, ge=1, le=200, description="Environments kept warm; at most `max_concurrency`."
+    )
 
 
 class AsyncSpec(Strict):
     """Settings of mode `async`."""
 
-    instance_type: str = Field("ml.m5.large", description="Instance type of the endpoint.")
+    instance_type: EndpointInstance = Field("ml.m5.large", description="Instance type of the endpoint.")
     max_instances: int = Field(2, ge=1, description="Upper bound of scaling; the lower bound is 0.")
     expiry: Duration = Field(timedelta(hours=6), description="How long a request may wait, 60s to 6h.")
 
@@ -131,7 +221,7 @@ class HybridSpec(Strict):
 class StreamingSpec(Strict):
     """Settings of mode `streaming`."""
 
-    window: Duration = Field(timedelta(seconds=5), description="Time that a micro-batch collects.")
+    window: Duration = Field(timedelta(seconds=5), description="Time that a micro-batch collects, at most 5m.")
     batch_size: int = Field(100, ge=1, le=10000, description="Records that a micro-batch holds at most.")
 
 
@@ -141,46 +231,93 @@ class TieredSpec(Strict):
     light: Literal["realtime", "serverless"] = Field("serverless", description="How the light model is served.")
 
 
+ScheduleText = Annotated[str, Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\)|on-new-data)$")]
+Schedule = Annotated[ScheduleSpec, BeforeValidator(expand_schedule, json_schema_input_type=ScheduleText | ScheduleSpec)]
+Key = Annotated[
+    KeySpec, BeforeValidator(expand_key, json_schema_input_type=Annotated[str, Field(min_length=1)] | KeySpec)
+]
+Feature = Annotated[
+    FeatureSpec, BeforeValidator(expand_feature, json_schema_input_type=FeatureType | FeatureSpec | None)
+]
+FeatureNames = Annotated[list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+FeatureTypes = Annotated[dict[str, Feature], Field(min_length=1)]
+Features = Annotated[
+    dict[str, Feature], BeforeValidator(expand_features, json_schema_input_type=FeatureNames | FeatureTypes)
+]
+
+
 class ModelSpec(Strict):
     """One entry under `models:`, after defaults, the schema file and the code folder have been filled in."""
 
-    name: str
-    mode: ServingMode
-    schedule: ScheduleSpec | None
-    key: KeySpec
-    features: dict[str, FeatureSpec]
-    description: str = ""
-    code: Path | None = Field(None, description="Folder with inference.py and artifact/; default `model_code/<name>`.")
-    artifact: str | None = Field(None, description="`s3://…/model.tar.gz` instead of a code folder.")
-    framework: Literal["sklearn", "xgboost", "pytorch", "huggingface"] = "sklearn"
-    framework_version: str | None = None
-    image: str | None = Field(None, description="Container image URI instead of a framework's.")
-    environment: dict[str, str] = Field(default_factory=dict)
-    input: InputSpec = InputSpec()
-    output: OutputSpec = OutputSpec()
-    transform: TransformSpec = TransformSpec()
-    quality: QualitySpec = QualitySpec()
-    max_staleness: Duration = timedelta(days=2)
-    keep_scores: Duration = timedelta(days=30)
-    tags: dict[str, str] = Field(default_factory=dict)
-    realtime: RealtimeSpec = RealtimeSpec()
-    serverless: ServerlessSpec = ServerlessSpec()
-    async_: AsyncSpec = Field(AsyncSpec(), alias="async")
-    hybrid: HybridSpec = HybridSpec()
-    streaming: StreamingSpec = StreamingSpec()
-    tiered: TieredSpec = TieredSpec()
+    name: str = Field(description="The entry's key: lower-case letters, digits and hyphens, at most 32 characters.")
+    mode: Annotated[ServingMode, Field(strict=False)] = Field(
+        description="The one serving setting: how predictions of this model are made and served."
+    )
+    schedule: Schedule | None = Field(None, description="When a run starts. Required by the modes that score in batch.")
+    key: Key = Field(description="Key column; default: what `schema.yaml` in the code folder says.")
+    features: Features = Field(
+        description="Feature columns in the model's order: a list of names (floats), or a mapping of name to type or "
+        "settings; default: what `schema.yaml` in the code folder says."
+    )
+    description: str = Field("", max_length=256, description="One sentence for people, shown by the front door.")
+    code: Annotated[Path, Field(strict=False)] | None = Field(
+        None,
+        description="Folder with inference.py and artifact/, relative to models.yaml; default `model_code/<name>`.",
+    )
+    artifact: S3Archive | None = Field(None, description="`s3://bucket/model.tar.gz` instead of a code folder.")
+    framework: Literal["sklearn", "xgboost", "pytorch", "huggingface"] = Field(
+        "sklearn", description="Whose prebuilt SageMaker inference image serves the model."
+    )
+    framework_version: str | None = Field(
+        None, description="Version of that image, such as `1.9-0`; default: the one that this release was built with."
+    )
+    image: str | None = Field(None, description="Container image URI in ECR instead of a framework's image.")
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment variables of the container, at most 16."
+    )
+    input: InputSpec = Field(InputSpec.model_construct(), description="Where rows to score come from.")
+    output: OutputSpec = Field(OutputSpec.model_construct(), description="What results are called.")
+    transform: TransformSpec = Field(TransformSpec.model_construct(), description="Batch Transform settings.")
+    quality: QualitySpec = Field(QualitySpec.model_construct(), description="How much bad input a run tolerates.")
+    max_staleness: Duration = Field(
+        timedelta(days=2), description="Age from which an answer is marked stale and the alarm rings."
+    )
+    keep_scores: Duration = Field(
+        timedelta(days=30), description="How long generations of scores stay in the table; at least `max_staleness`."
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict, description="Tags on every resource of the model's stack, at most 40."
+    )
+    realtime: RealtimeSpec = Field(RealtimeSpec.model_construct(), description="Settings of mode `realtime`.")
+    serverless: ServerlessSpec = Field(ServerlessSpec.model_construct(), description="Settings of mode `serverless`.")
+    async_: AsyncSpec = Field(AsyncSpec.model_construct(), alias="async", description="Settings of mode `async`.")
+    hybrid: HybridSpec = Field(HybridSpec.model_construct(), description="Settings of mode `hybrid`.")
+    streaming: StreamingSpec = Field(StreamingSpec.model_construct(), description="Settings of mode `streaming`.")
+    tiered: TieredSpec = Field(TieredSpec.model_construct(), description="Settings of mode `tiered`.")
+
+
+class SchemaSpec(Strict):
+    """`schema.yaml` in a model's code folder: what the training code knows about its columns."""
+
+    key: Key | None = Field(None, description="Key column, unless models.yaml says.")
+    features: Features | None = Field(None, description="Feature columns, unless models.yaml says.")
+    prediction: str | None = Field(None, description="Name of the prediction column, unless models.yaml says.")
 
 
 class PlatformSpec(Strict):
     """The `platform:` section: what all models share."""
 
     alarm_email: str | None = Field(None, description="Address subscribed to the alarm topic.")
-    arrow_layer_arn: str | None = Field(None, description="Lambda layer with pyarrow, where AWS's public one is not offered.")
+    arrow_layer_arn: str | None = Field(
+        None, description="Lambda layer with pyarrow, where AWS's public one is not offered."
+    )
 
 
 class Config(Strict):
-    """A whole `models.yaml`."""
+    """A whole `models.yaml`. Relative paths in it start at `root`; `warnings` do not stop a deployment."""
 
     path: Path
+    root: Path
     models: dict[str, ModelSpec]
-    platform: PlatformSpec = PlatformSpec()
+    platform: PlatformSpec = PlatformSpec.model_construct()
+    warnings: tuple[Problem, ...] = ()

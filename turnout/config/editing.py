@@ -1,0 +1,62 @@
+"""Changes to the text of `models.yaml` that leave everything else in it as it stands."""
+
+import difflib
+
+import yaml
+
+from handlers.contract.modes import ServingMode
+from turnout.config.problems import ConfigError, Problem
+
+
+def edit_mode(text: str, model: str, mode: str) -> str:
+    """Return the text with one word changed: the mode of one model. Comments, order and quotes stay.
+
+    Raises ConfigError if there is no such mode, no such model or no `mode:` of its own in its entry.
+    """
+    if mode not in [known.value for known in ServingMode]:
+        raise _cannot(1, model, f"{mode!r} is no mode", f"Write one of {', '.join(m.value for m in ServingMode)}.")
+    word = _find_mode(text, model)
+    before, written, after = text[: word.start], text[word.start : word.end], text[word.end :]
+    head, old, tail = written.rpartition(word.value)
+    if not old:
+        raise _cannot(word.line, model, "the mode is written with escapes", "Write it as a plain word.")
+    return f"{before}{head}{mode}{tail}{after}"
+
+
+class _Word:
+    """Where the value of a `mode:` stands; start and end count characters."""
+
+    def __init__(self, node: yaml.ScalarNode) -> None:
+        self.start, self.end = node.start_mark.index, node.end_mark.index
+        self.line, self.value = node.start_mark.line + 1, node.value
+
+
+def _find_mode(text: str, model: str) -> _Word:
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise _cannot(1, model, "the file is not valid YAML", "Run `turnout validate`.") from error
+    entries = _members(_members(tree).get("models", (None, None))[1])
+    if model not in entries:
+        near = difflib.get_close_matches(model, entries, 1)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Models here: {', '.join(entries) or 'none'}."
+        raise _cannot(1, model, "there is no such model", remedy)
+    name, entry = entries[model]
+    line = name.start_mark.line + 1
+    if "mode" not in _members(entry):
+        raise _cannot(line, model, "the entry has no mode", "Write `mode: batch` below the name.")
+    key, value = _members(entry)["mode"]
+    # An alias composes to the node of its anchor, which stands further up and belongs to somebody else.
+    if not isinstance(value, yaml.ScalarNode) or value.start_mark.index < name.start_mark.index:
+        raise _cannot(key.start_mark.line + 1, model, "the mode is not a word of its own", "Write it out.")
+    return _Word(value)
+
+
+def _members(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    return {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+
+
+def _cannot(line: int, model: str, reason: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem("models.yaml", line, model, "mode", reason, remedy)])

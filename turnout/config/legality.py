@@ -1,0 +1,436 @@
+"""What may stand together in one model's entry: AWS's limits and our own, each with its reason and the nearest way out.
+
+Every rule is a generator over one ModelSpec that yields a Finding for each thing to mend; `RULES` lists them.
+Rules see the whole entry, also the sub-settings of modes that are not active: a switch of mode must not be
+the moment at which they turn out to be illegal.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from handlers.contract.modes import AVAILABLE, ServingMode
+from turnout import __version__
+from turnout.config import images, instances, schedules
+from turnout.config.problems import quote
+from turnout.config.specs import FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
+
+_API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/"
+TRANSFORM_JOB = f"{_API}API_CreateTransformJob.html"
+TRANSFORM_RESOURCES = f"{_API}API_TransformResources.html"
+PRODUCTION_VARIANT = f"{_API}API_ProductionVariant.html"
+CLIENT_CONFIG = f"{_API}API_ModelClientConfig.html"
+CONTAINER = f"{_API}API_ContainerDefinition.html"
+TAG = f"{_API}API_Tag.html"
+INVOKE_ASYNC = f"{_API}API_runtime_InvokeEndpointAsync.html"
+EVENT_SOURCE = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html"
+BUCKET_NAMES = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"
+BUCKET_EVENTS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html"
+BATCH_TRANSFORM = "https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html"
+XGBOOST_SERVER = "https://github.com/aws/sagemaker-xgboost-container"
+API_QUOTAS = "https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html"
+
+#: Does a mode score in batch, and so need to know when? One line per mode.
+SCORES_IN_BATCH = {
+    ServingMode.BATCH: True,
+    ServingMode.PRECOMPUTE: True,
+    ServingMode.HYBRID: True,
+    ServingMode.TIERED: True,
+    ServingMode.REALTIME: False,
+    ServingMode.SERVERLESS: False,
+    ServingMode.ASYNC: False,
+    ServingMode.STREAMING: False,
+}
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(?<!-)", re.ASCII)
+RESERVED_NAMES = frozenset({"platform"})
+RESERVED_FEATURES = frozenset({"row", "sagemakeroutput", "sagemakerinput"})  # members of Batch Transform's lines
+RESERVED_COLUMNS = frozenset({"scored_at", "model_version", "date", "run"})  # columns and partitions of the results
+RESERVED_VARIABLES = frozenset({"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_BATCH"})
+MAX_COLUMN_NAME = 255
+MAX_VARIABLES = 16
+MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
+ROUTES_PER_MODEL, MAX_ROUTES = 3, 300
+
+_BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,255}", re.ASCII)
+_TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
+_IMAGE = re.compile(
+    r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",
+    re.ASCII,
+)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to mend; `path` leads to its key inside the model's entry."""
+
+    path: tuple[str | int, ...]
+    reason: str
+    remedy: str
+    link: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+
+Findings = Iterator[Finding]
+
+
+def check_model(spec: ModelSpec) -> list[Finding]:
+    """Return everything that is wrong with one model's entry."""
+    return [finding for rule in RULES for finding in rule(spec)]
+
+
+def check_name(name: str) -> Findings:
+    """A model's name becomes part of stacks, jobs and URLs."""
+    if name in RESERVED_NAMES:
+        yield Finding((), f"the name {name!r} is taken by Turnout itself", f"Call it {name}-model or the like.")
+    elif not NAME.fullmatch(name):
+        reason = f"{quote(name)} cannot be a model's name: it becomes part of stack names, job names and URLs"
+        remedy = f"Use {_legal_name(name)}: a-z first, then a-z, 0-9 and hyphens, at most 32 characters."
+        yield Finding((), reason, remedy)
+
+
+def _legal_name(name: str) -> str:
+    words = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-0123456789")[:32].strip("-")
+    return words or "churn"
+
+
+def _mode(spec: ModelSpec) -> Findings:
+    if spec.mode not in AVAILABLE:
+        words = ", ".join(sorted(mode.value for mode in AVAILABLE))
+        reason = f"mode {spec.mode.value!r} is not available yet in Turnout {__version__}"
+        yield Finding(("mode",), reason, f"Available: {words}.")
+
+
+def _schedule(spec: ModelSpec) -> Findings:
+    if spec.schedule is not None:
+        yield from _schedule_form(spec.schedule)
+    elif SCORES_IN_BATCH[spec.mode]:
+        reason = f"mode {spec.mode.value!r} scores in batch and needs to know when"
+        yield Finding(("schedule",), reason, "Write `schedule: cron(0 6 * * ? *)`, `rate(1 day)` or `on-new-data`.")
+
+
+def _schedule_form(schedule: ScheduleSpec) -> Findings:
+    forms = {"cron": schedules.check_cron, "rate": schedules.check_rate, "at": schedules.check_at}
+    given = [form for form in forms if getattr(schedule, form) is not None] + ["on_new_data"] * schedule.on_new_data
+    if len(given) != 1:
+        what = f"gives {' and '.join(given)}" if given else "gives no time"
+        yield Finding(("schedule",), f"the schedule {what}", "Give exactly one of cron, rate, at and on_new_data.")
+    for form, check in forms.items():
+        text = getattr(schedule, form)
+        if text is not None and (wrong := check(text)):
+            yield Finding(("schedule", form), *wrong, schedules.LINK)
+    if wrong := schedules.check_timezone(schedule.timezone):
+        yield Finding(("schedule", "timezone"), *wrong, schedules.LINK)
+    if not re.fullmatch(r"[_.][^/]{0,200}", schedule.marker):
+        reason = f"a marker named {quote(schedule.marker)} would be read as data"
+        remedy = "Use a name that starts with _ or . and holds no slash, such as _SUCCESS."
+        yield Finding(("schedule", "marker"), reason, remedy)
+
+
+def _pace(spec: ModelSpec) -> Findings:
+    """Warn where a rate does not go with how long scores last or with how long a job takes to start."""
+    if spec.schedule is None or spec.schedule.rate is None or schedules.check_rate(spec.schedule.rate):
+        return
+    every = schedules.rate_interval(spec.schedule.rate)
+    if spec.max_staleness < every:
+        stale_after = format_duration(spec.max_staleness)
+        reason = f"answers turn stale after {stale_after} but are renewed every {spec.schedule.rate}"
+        yield Finding(("max_staleness",), reason, f"Raise it above {format_duration(every)}.", None, "warning")
+    if every < timedelta(minutes=10):
+        reason = f"a transform job takes minutes to start, and this one starts every {spec.schedule.rate}"
+        yield Finding(("schedule",), reason, "Use rate(10 minutes) or slower.", BATCH_TRANSFORM, "warning")
+
+
+def _columns(spec: ModelSpec) -> Findings:
+    """Key, features and prediction must be told apart in Batch Transform's lines and in the results."""
+    if not spec.features:
+        yield Finding(("features",), "there are no features", "List the columns that the model reads.")
+    if spec.key.column in spec.features:
+        reason = f"{quote(spec.key.column)} is the key and a feature: Turnout keeps keys from the model"
+        remedy = "Remove it from the features, or set transform.pass_key_to_model: true if the model wants it."
+        yield Finding(("features", spec.key.column), reason, remedy)
+    prediction = spec.output.prediction
+    if prediction.casefold() == spec.key.column.casefold():
+        reason = f"the results would hold two columns named {quote(prediction)}"
+        yield Finding(("output", "prediction"), reason, "Give the prediction a name of its own.")
+    for path, name in ((("key", "column"), spec.key.column), (("output", "prediction"), prediction)):
+        if name.casefold() in RESERVED_COLUMNS:
+            reason = f"{quote(name)} is a column or partition that Turnout writes into the results itself"
+            yield Finding(path, reason, f"Rename the column, such as {name}_value.")
+        elif wrong := _bad_column(name):
+            yield Finding(path, *wrong)
+
+
+def _bad_column(name: str) -> tuple[str, str] | None:
+    if name.strip() and name.isprintable() and len(name) <= MAX_COLUMN_NAME:
+        return None
+    return f"{quote(name)} cannot be a column name", f"Use 1 to {MAX_COLUMN_NAME} printable characters."
+
+
+def _features(spec: ModelSpec) -> Findings:
+    with_key = spec.transform.pass_key_to_model and spec.transform.wire_format == "jsonlines"
+    for name, feature in spec.features.items():
+        if name.casefold() in RESERVED_FEATURES or (with_key and name == "key"):
+            reason = f"{quote(name)} is a name that the lines of Batch Transform use themselves"
+            yield Finding(("features", name), reason, f"Rename the column, such as {name}_value.", TRANSFORM_JOB)
+        elif wrong := _bad_column(name):
+            yield Finding(("features", name), *wrong)
+        for key, reason, remedy in _feature_limits(feature):
+            yield Finding(("features", name, key), reason, remedy)
+
+
+def _feature_limits(feature: FeatureSpec) -> Iterator[tuple[str, str, str]]:
+    for key in ("min", "max"):
+        if getattr(feature, key) is not None and feature.type not in ("float", "integer"):
+            yield key, f"a {feature.type} has no {key}", "Remove it, or make the type float or integer."
+    if feature.min is not None and feature.max is not None and feature.min > feature.max:
+        yield "min", f"min {feature.min:g} is above max {feature.max:g}: no row could pass", "Swap them."
+    if feature.pattern is not None:
+        yield from _pattern(feature)
+    if feature.values is not None:
+        yield from _values(feature)
+
+
+def _pattern(feature: FeatureSpec) -> Iterator[tuple[str, str, str]]:
+    if feature.type != "string":
+        yield "pattern", f"a {feature.type} has no text to match", "Remove it, or make the type string."
+    try:
+        re.compile(feature.pattern or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        yield "pattern", f"{quote(feature.pattern)} is no regular expression: {error}", "Mend the expression."
+
+
+def _values(feature: FeatureSpec) -> Iterator[tuple[str, str, str]]:
+    if not feature.values:
+        yield "values", "no value is allowed, so no row could pass", "List the allowed values or remove the key."
+    wrong = [value for value in feature.values or [] if not _is_a(feature.type, value)]
+    if wrong:
+        yield "values", f"{quote(wrong[0])} is not a {feature.type}", "List values of the feature's type; quote text."
+    outside = [value for value in feature.values or [] if _is_a("float", value) and not _within(feature, value)]
+    if outside:
+        yield "values", f"{outside[0]} lies outside min and max", "Remove the value or widen the range."
+
+
+def _is_a(kind: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, {"float": (int, float), "integer": int, "string": str}.get(kind, ()))
+
+
+def _within(feature: FeatureSpec, value: float) -> bool:
+    above = feature.min is None or value >= feature.min
+    return above and (feature.max is None or value <= feature.max)
+
+
+def _instance_types(spec: ModelSpec) -> Findings:
+    for path, purpose, what, link in (
+        (("transform", "instance_type"), "transform", "run batch transform", TRANSFORM_RESOURCES),
+        (("realtime", "instance_type"), "endpoint", "serve an endpoint", PRODUCTION_VARIANT),
+        (("async", "instance_type"), "endpoint", "serve an endpoint", PRODUCTION_VARIANT),
+    ):
+        chosen = getattr(spec, {"async": "async_"}.get(path[0], path[0])).instance_type
+        if chosen not in instances.legal(purpose):
+            also = ", though it may serve an endpoint" if chosen in instances.legal("endpoint") else ""
+            remedy = f"Use {instances.nearest(chosen, purpose)}, the nearest that SageMaker takes."
+            yield Finding(path, f"{quote(chosen)} cannot {what}{also}", remedy, link)
+        elif spec.image is None and (wrong := _no_image(spec, chosen)):
+            yield Finding(path, *wrong, images.LINK)
+
+
+def _no_image(spec: ModelSpec, instance_type: str) -> tuple[str, str] | None:
+    """Say why no prebuilt image runs on an instance type; None also where the version itself is unknown."""
+    version = spec.framework_version or images.default_version(spec.framework)
+    if version not in images.versions(spec.framework):
+        return None
+    try:
+        images.image_name(spec.framework, version, instance_type)
+    except images.ImageError as error:
+        return error.reason, error.remedy
+    return None
+
+
+def _image(spec: ModelSpec) -> Findings:
+    if spec.image is None:
+        yield from _framework_version(spec)
+        return
+    for key in ("framework", "framework_version"):
+        if key in spec.model_fields_set and getattr(spec, key) is not None:
+            reason = f"`image` and `{key}` both say which container serves the model"
+            yield Finding((key,), reason, f"Keep `image` and remove `{key}`, or the other way round.")
+    if not _IMAGE.fullmatch(spec.image):
+        remedy = "Write 123456789012.dkr.ecr.eu-west-1.amazonaws.com/repository:tag, or @sha256:... instead of :tag."
+        reason = f"{quote(spec.image)} is not an image in ECR with a tag or digest; SageMaker pulls from ECR"
+        yield Finding(("image",), reason, remedy, CONTAINER)
+    elif spec.image.endswith(":latest"):
+        reason = "the tag `latest` moves: two deployments of one configuration may run different code"
+        yield Finding(("image",), reason, "Pin a tag that never moves, or a digest.", None, "warning")
+
+
+def _framework_version(spec: ModelSpec) -> Findings:
+    version = spec.framework_version
+    if version is None or version in images.versions(spec.framework):
+        return
+    try:
+        images.image_name(spec.framework, version, "ml.m5.large")
+    except images.ImageError as error:
+        yield Finding(("framework_version",), error.reason, error.remedy, images.LINK)
+
+
+def _transform_limits(spec: ModelSpec) -> Findings:
+    transform = spec.transform
+    product = transform.max_payload_mb * transform.max_concurrent
+    if product > 100:
+        factors = f"max_payload_mb {transform.max_payload_mb} x max_concurrent {transform.max_concurrent}"
+        fitting = 100 // transform.max_payload_mb
+        remedy = f"Use max_concurrent: {fitting}, or max_payload_mb: {100 // transform.max_concurrent}."
+        yield Finding(
+            ("transform", "max_concurrent"), f"{factors} is {product} MB, and AWS allows 100", remedy, TRANSFORM_JOB
+        )
+    if spec.framework == "xgboost" and spec.image is None and transform.max_payload_mb > 6:
+        yield from _xgboost_body(spec)
+
+
+def _xgboost_body(spec: ModelSpec) -> Findings:
+    """SageMaker's XGBoost server refuses bodies above MAX_CONTENT_LENGTH with 413, whatever the job says."""
+    if "MAX_CONTENT_LENGTH" in spec.environment:
+        return
+    wanted = spec.transform.max_payload_mb * 1024 * 1024
+    reason = f"SageMaker's XGBoost container refuses bodies above 6 MB, and this is {spec.transform.max_payload_mb} MB"
+    remedy = f"Set environment.MAX_CONTENT_LENGTH: '{wanted}', or max_payload_mb: 6."
+    yield Finding(("transform", "max_payload_mb"), reason, remedy, XGBOOST_SERVER)
+
+
+#: path of the setting, least, most, and AWS's page where the limit is AWS's
+_DURATIONS: tuple[tuple[tuple[str, ...], timedelta, timedelta, str | None], ...] = (
+    (("max_staleness",), timedelta(seconds=1), timedelta(days=3650), None),
+    (("keep_scores",), timedelta(hours=1), timedelta(days=3650), None),
+    (("transform", "invocation_timeout"), timedelta(seconds=1), timedelta(hours=1), CLIENT_CONFIG),
+    (("async", "expiry"), timedelta(seconds=60), timedelta(hours=6), INVOKE_ASYNC),
+    (("hybrid", "remember"), timedelta(seconds=1), timedelta(days=3650), None),
+    (("streaming", "window"), timedelta(seconds=1), timedelta(minutes=5), EVENT_SOURCE),
+)
+
+
+def _durations(spec: ModelSpec) -> Findings:
+    for path, least, most, link in _DURATIONS:
+        value = spec
+        for step in path:
+            value = getattr(value, {"async": "async_"}.get(step, step))
+        if not least <= value <= most:
+            bounds = f"{format_duration(least)} to {format_duration(most)}"
+            whose = "AWS allows" if link else "allowed is"
+            nearest = format_duration(min(max(value, least), most))
+            yield Finding(path, f"{format_duration(value)}: {whose} {bounds}", f"Use {nearest}.", link)
+    if spec.keep_scores < spec.max_staleness:
+        reason = f"scores would vanish after {format_duration(spec.keep_scores)}, before they count as stale"
+        yield Finding(("keep_scores",), reason, f"Use {format_duration(spec.max_staleness)} or more.")
+
+
+def _live_limits(spec: ModelSpec) -> Findings:
+    live, serverless = spec.realtime, spec.serverless
+    if live.instance_count is not None and live.instance_count > live.max_instances:
+        reason = f"instance_count {live.instance_count} is above max_instances {live.max_instances}"
+        yield Finding(("realtime", "instance_count"), reason, f"Use max_instances: {live.instance_count} or more.")
+    kept = serverless.provisioned_concurrency
+    if kept is not None and kept > serverless.max_concurrency:
+        reason = f"provisioned_concurrency {kept} is above max_concurrency {serverless.max_concurrency}"
+        remedy = f"Use provisioned_concurrency: {serverless.max_concurrency} or less."
+        yield Finding(("serverless", "provisioned_concurrency"), reason, remedy, PRODUCTION_VARIANT)
+
+
+def _places(spec: ModelSpec) -> Findings:
+    if spec.artifact is not None:
+        yield from _s3(("artifact",), spec.artifact, ".tar.gz", "s3://bucket/path/model.tar.gz", CONTAINER)
+        if "code" in spec.model_fields_set and spec.code is not None:
+            reason = "`artifact` and `code` both say where the model comes from"
+            yield Finding(("code",), reason, "Keep one: `artifact` for a tarball in S3, `code` for a folder here.")
+    if spec.input.location is not None:
+        yield from _s3(("input", "location"), spec.input.location, "/", "s3://bucket/prefix/", BUCKET_NAMES)
+        if spec.schedule is not None and spec.schedule.on_new_data:
+            reason = "a bucket of your own sends no events until you let it"
+            remedy = "Turn on EventBridge notifications for the bucket, or leave location out."
+            yield Finding(("input", "location"), reason, remedy, BUCKET_EVENTS, "warning")
+
+
+def _s3(path: tuple[str, ...], uri: str, ending: str, form: str, link: str) -> Findings:
+    bucket, slash, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not slash:
+        yield Finding(path, f"{quote(uri)} is not an S3 URI of the form {form}", f"Write {form}.", link)
+    elif not _BUCKET.fullmatch(bucket):
+        remedy = "Use 3 to 63 lower-case letters, digits, dots and hyphens."
+        yield Finding(path, f"{quote(bucket)} cannot be a bucket's name", remedy, BUCKET_NAMES)
+    elif not f"/{key}".endswith(ending):
+        yield Finding(path, f"{quote(uri)} does not end with {ending}", f"Write {form}.", link)
+
+
+def _environment(spec: ModelSpec) -> Findings:
+    if len(spec.environment) > MAX_VARIABLES:
+        reason = f"{len(spec.environment)} variables, and a transform job takes {MAX_VARIABLES}"
+        yield Finding(("environment",), reason, "Put the rest into a file of the code folder.", TRANSFORM_JOB)
+    for name, value in spec.environment.items():
+        path = ("environment", name)
+        if not _VARIABLE.fullmatch(name):
+            remedy = "Use letters, digits and underscores, no digit first."
+            yield Finding(path, f"{quote(name)} cannot be a variable's name", remedy, TRANSFORM_JOB)
+        elif name in RESERVED_VARIABLES or name.startswith("TURNOUT_"):
+            yield Finding(path, f"{name} is set by Turnout or by SageMaker", "Choose another name.")
+        if len(value) > 1024:
+            remedy = "Put long text into a file of the code folder."
+            yield Finding(path, f"the value has {len(value)} characters, and a model takes 1024", remedy, CONTAINER)
+
+
+def _tags(spec: ModelSpec) -> Findings:
+    if len(spec.tags) > MAX_TAGS:
+        reason = f"{len(spec.tags)} tags; AWS takes 50, ten of which are left to Turnout and your organisation"
+        yield Finding(("tags",), reason, f"Keep {MAX_TAGS}.", TAG)
+    for name, value in spec.tags.items():
+        if name.lower().startswith(("aws:", "turnout:")):
+            taken = name.partition(":")[0]
+            yield Finding(("tags", name), f"tags that start with {taken}: are not yours to set", "Rename it.", TAG)
+        elif not 1 <= len(name) <= 128 or len(value) > 256:
+            sizes = f"{len(name)} and {len(value)}"
+            reason = f"a tag's name has 1 to 128 characters and its value at most 256; here {sizes}"
+            yield Finding(("tags", name), reason, "Shorten it.", TAG)
+        elif not (_TAG_TEXT.fullmatch(name) and _TAG_TEXT.fullmatch(value)):
+            reason = "AWS takes letters, digits, spaces and _ . : / = + - @ in tags"
+            yield Finding(("tags", name), reason, "Remove the other characters.", TAG)
+
+
+def check_platform(spec: PlatformSpec) -> Findings:
+    """What all models share."""
+    if spec.alarm_email is not None and not _EMAIL.fullmatch(spec.alarm_email):
+        yield Finding(("alarm_email",), f"{quote(spec.alarm_email)} is not a mail address", "Write name@example.com.")
+    if spec.arrow_layer_arn is not None and not _LAYER.fullmatch(spec.arrow_layer_arn):
+        remedy = "Write arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION."
+        yield Finding(("arrow_layer_arn",), f"{quote(spec.arrow_layer_arn)} is not a layer version's ARN", remedy)
+
+
+def check_count(models: int) -> Findings:
+    """Every model takes routes of the one HTTP API."""
+    fitting = (MAX_ROUTES - 1) // ROUTES_PER_MODEL
+    if models > fitting:
+        reason = f"{models} models need more than the {MAX_ROUTES} routes that an HTTP API has by default"
+        yield Finding((), reason, f"Ask AWS to raise the quota before model {fitting + 1}.", API_QUOTAS, "warning")
+
+
+RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
+    _mode,
+    _schedule,
+    _pace,
+    _columns,
+    _features,
+    _instance_types,
+    _image,
+    _transform_limits,
+    _durations,
+    _live_limits,
+    _places,
+    _environment,
+    _tags,
+)
