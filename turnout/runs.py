@@ -114,7 +114,7 @@ def _history(client, execution: str) -> _History:
             if name in entered:
                 seconds[name] = (event["timestamp"] - entered[name]).total_seconds()
             output = _json_object(details.get("output"))
-            run_id = run_id or output.get("run", {}).get("run_id")
+            run_id = run_id or output.get("started", {}).get("run_id")
             if "prepared" in output:
                 shards = len(output["prepared"].get("shards", []))
     return _History(current, seconds, run_id, shards, duplicate)

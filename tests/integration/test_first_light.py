@@ -24,7 +24,7 @@ def broken_input(tmp_path_factory):
     command = [sys.executable, "model_code/churn/make_input.py", "--out", str(folder), "--files", "4", "--break", "100"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
-    return files, json.loads((folder / "broken.json").read_text())
+    return files, json.loads((folder / "_broken.json").read_text())
 
 
 @pytest.fixture(scope="module")

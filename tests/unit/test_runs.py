@@ -26,7 +26,7 @@ def left(name, second, output=None):
     return {"timestamp": BEGAN + timedelta(seconds=second), "stateExitedEventDetails": details}
 
 
-STARTED = {"run": {"run_id": RUN.id}}
+STARTED = {"started": {"run_id": RUN.id}}
 PREPARED = {**STARTED, "prepared": {"shards": [{"index": 0, "rows": 2}, {"index": 1, "rows": 1}]}}
 
 
