@@ -1,0 +1,48 @@
+"""The CDK app: models.yaml in, one platform stack and one stack per model out.
+
+    cdk synth [-c stage=prod] [-c account=111122223333] [-c region=eu-west-1] [-c config=models.yaml]
+
+Nothing is called while it runs: not AWS, not git, not pip, not the network.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from infra.constructs.arrow_layer import NoArrowLayer
+from infra.stacks import add_stacks, new_app
+from turnout.config import Config, ConfigError, artifact_problems, load
+from turnout.config.images import ImageError
+from turnout.config.stages import UnknownStage, stage
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Write the templates. Where models.yaml or a setting is wrong, say why on stderr and return 1."""
+    # The CDK CLI says where to write; run by hand, write where it would have.
+    app = new_app(os.environ.get("CDK_OUTDIR", HERE / "cdk.out"))
+    setting = app.node.try_get_context
+    try:
+        config = deployable(HERE / (setting("config") or "models.yaml"))
+        chosen = stage(setting("stage") or "dev")
+        add_stacks(app, config, stage=chosen, account=setting("account"), region=setting("region"))
+    except (ConfigError, UnknownStage, ImageError, NoArrowLayer) as error:
+        print(error, file=sys.stderr)
+        return 1
+    app.synth()
+    return 0
+
+
+def deployable(path: Path) -> Config:
+    """Return a configuration that is valid and whose models are trained; print its warnings. Raises ConfigError."""
+    config = load(path)
+    if problems := artifact_problems(config):
+        raise ConfigError(problems)
+    for warning in config.warnings:
+        print(warning, file=sys.stderr)
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit(main())

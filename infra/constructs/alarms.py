@@ -1,0 +1,190 @@
+"""Alarms: when to wake someone. Which numbers exist is said beside those who emit them; this says what is too much.
+
+Every alarm names the part of docs/runbook.md that says what to do.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from handlers.contract import metrics
+from turnout.config.stages import Stage
+
+RUNBOOK = "docs/runbook.md"
+#: CloudWatch looks back seven days at most, in periods of an hour or more, and one day in shorter ones.
+LONGEST_LOOKBACK = timedelta(days=7)
+#: Milliseconds that 99 of 100 requests must stay under, and front-door errors within five minutes that are too many.
+SLOW_MILLISECONDS = 1000
+TOO_MANY_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class AlarmSpec:
+    """One alarm as data. It rings when the metric stays on the wrong side of the threshold in `periods` of `periods`."""
+
+    id: str
+    summary: str
+    anchor: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str] = field(hash=False)
+    statistic: str = "Sum"
+    comparison: str = "GreaterThanOrEqualToThreshold"
+    threshold: float = 1
+    period_seconds: int = 300
+    periods: int = 1
+    missing: str = "notBreaching"
+
+
+class Alarms(Construct):
+    """The alarms of one stack, in the order given; they notify where the stage says so."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, specs: Iterable[AlarmSpec], subject: str, topic_arn: str, stage: Stage
+    ) -> None:
+        super().__init__(scope, id)
+        for spec in specs:
+            cloudwatch.CfnAlarm(
+                self,
+                spec.id,
+                alarm_description=f"{subject}: {spec.summary} See {RUNBOOK}#{spec.anchor}",
+                namespace=spec.namespace,
+                metric_name=spec.metric,
+                dimensions=[{"name": name, "value": value} for name, value in spec.dimensions.items()],
+                **_statistic(spec.statistic),
+                comparison_operator=spec.comparison,
+                threshold=spec.threshold,
+                period=spec.period_seconds,
+                evaluation_periods=spec.periods,
+                datapoints_to_alarm=spec.periods,
+                treat_missing_data=spec.missing,
+                actions_enabled=stage.alarms,
+                alarm_actions=[topic_arn],
+                ok_actions=[topic_arn],
+            )
+
+
+def _statistic(name: str) -> dict[str, str]:
+    return {"extended_statistic": name} if name.startswith("p") else {"statistic": name}
+
+
+def run_alarms(*, stage: str, model: str, machine_arn: str) -> list[AlarmSpec]:
+    """Return the alarms on runs that fail, whoever notices: the run itself, or Step Functions when the run cannot."""
+    machine = {"namespace": "AWS/States", "dimensions": {"StateMachineArn": machine_arn}}
+    return [
+        AlarmSpec(
+            id="RunFailed",
+            summary="a run failed; the previous scores are still served.",
+            anchor="a-run-failed",
+            namespace=metrics.NAMESPACE,
+            metric=metrics.RUN_FAILED,
+            dimensions=_of_model(stage, model),
+        ),
+        AlarmSpec(
+            id="ExecutionFailed",
+            summary="a state machine execution failed.",
+            anchor="a-run-failed",
+            metric="ExecutionsFailed",
+            **machine,
+        ),
+        AlarmSpec(
+            id="ExecutionTimedOut",
+            summary="a state machine execution ran into its time limit.",
+            anchor="a-run-timed-out",
+            metric="ExecutionsTimedOut",
+            **machine,
+        ),
+    ]
+
+
+def staleness_alarms(*, stage: str, model: str, max_staleness: timedelta) -> list[AlarmSpec]:
+    """Return the alarm on too long a time without a successful run, or none beyond what CloudWatch can look back."""
+    if max_staleness > LONGEST_LOOKBACK:
+        return []
+    seconds = max_staleness.total_seconds()
+    period = 3600 if seconds >= 3600 else 60
+    return [
+        AlarmSpec(
+            id="NoSuccess",
+            summary=f"no run has succeeded for {max_staleness}; what is served is stale.",
+            anchor="no-run-has-succeeded-in-time",
+            namespace=metrics.NAMESPACE,
+            metric=metrics.RUN_SUCCEEDED,
+            dimensions=_of_model(stage, model),
+            comparison="LessThanThreshold",
+            period_seconds=period,
+            periods=max(1, int(seconds // period)),
+            missing="breaching",
+        )
+    ]
+
+
+def trigger_alarms(*, queue_name: str) -> list[AlarmSpec]:
+    """Return the alarm on triggers that could not start a run."""
+    return [
+        AlarmSpec(
+            id="TriggerLost",
+            summary="a trigger could not start a run and lies in the dead-letter queue.",
+            anchor="a-trigger-could-not-start-a-run",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": queue_name},
+            statistic="Maximum",
+        )
+    ]
+
+
+def front_door_alarms(*, stage: str, model: str, function_name: str) -> list[AlarmSpec]:
+    """Return the alarms on answers that are errors of ours, and on slow ones."""
+    function = {"namespace": "AWS/Lambda", "dimensions": {"FunctionName": function_name}}
+    return [
+        AlarmSpec(
+            id="FrontDoorErrors",
+            summary="the front door answers with 5xx.",
+            anchor="the-front-door-answers-with-errors",
+            namespace=metrics.NAMESPACE,
+            metric=metrics.ERRORS,
+            dimensions=_of_model(stage, model),
+            threshold=TOO_MANY_ERRORS,
+        ),
+        AlarmSpec(
+            id="FrontDoorCrashes",
+            summary="the front door's function fails without an answer.",
+            anchor="the-front-door-answers-with-errors",
+            metric="Errors",
+            **function,
+        ),
+        AlarmSpec(
+            id="FrontDoorSlow",
+            summary=f"one answer in a hundred takes more than {SLOW_MILLISECONDS} ms.",
+            anchor="the-front-door-is-slow",
+            metric="Duration",
+            statistic="p99",
+            comparison="GreaterThanThreshold",
+            threshold=SLOW_MILLISECONDS,
+            periods=3,
+            **function,
+        ),
+    ]
+
+
+def api_alarms(*, api_id: str) -> list[AlarmSpec]:
+    """Return the alarm on 5xx over all models, which also sees what never reached a function."""
+    return [
+        AlarmSpec(
+            id="ApiErrors",
+            summary="the HTTP API answers with 5xx.",
+            anchor="the-api-answers-with-errors",
+            namespace="AWS/ApiGateway",
+            metric="5xx",
+            dimensions={"ApiId": api_id},
+            threshold=TOO_MANY_ERRORS,
+        )
+    ]
+
+
+def _of_model(stage: str, model: str) -> dict[str, str]:
+    return dict(zip(metrics.DIMENSIONS, (stage, model), strict=True))

@@ -1,0 +1,74 @@
+"""The model's door: one function behind three routes of the platform's API, the same in every mode.
+
+Its logical ids hold no word of the mode, so a switch updates the function in place: the URL, the alias and the
+routes stay what they are.
+"""
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_apigatewayv2 as apigateway, aws_lambda as lambda_
+from constructs import Construct
+
+from handlers.contract.env import PredictEnv
+from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT
+from infra.constructs.function import HandlerFunction, Size
+from infra.constructs.http_api import HttpApi
+from infra.constructs.parts import Parts
+from infra.constructs.permissions import Statement
+
+SIZE = Size(memory_mb=512, timeout_seconds=10)
+#: Routes call this alias; a later release moves traffic between versions here.
+LIVE = "live"
+ROUTES = {"Predict": ROUTE_PREDICT, "Lookup": ROUTE_LOOKUP, "Describe": ROUTE_DESCRIBE}
+
+
+class FrontDoor(Construct):
+    """`handlers.predict` behind an alias, integrated with the API."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, parts: Parts, env: PredictEnv, allowed: Sequence[Statement], api: HttpApi
+    ) -> None:
+        super().__init__(scope, id)
+        self.handler = HandlerFunction(
+            self,
+            "Handler",
+            entry="predict",
+            description=f"{parts.spec.name}: answers requests for predictions.",
+            code=parts.code,
+            env=env,
+            size=SIZE,
+            statements=[parts.card_asset.read, *allowed],
+            stage=parts.stage,
+        )
+        alias = self.handler.publish(LIVE)
+        self.name = self.handler.name
+        self.url = f"{api.url}models/{parts.spec.name}/predictions"
+        self._route(api, parts.spec.name, alias.ref)
+
+    def _route(self, api: HttpApi, model: str, target: str) -> None:
+        """Add the model's routes and let the API, on them only, call `target` (an alias ARN)."""
+        integration = apigateway.CfnIntegration(
+            self,
+            "Integration",
+            api_id=api.id,
+            integration_type="AWS_PROXY",
+            integration_uri=target,
+            payload_format_version="2.0",
+        )
+        for id, route in ROUTES.items():
+            apigateway.CfnRoute(
+                self,
+                id,
+                api_id=api.id,
+                route_key=route.replace("{model}", model),
+                authorization_type="AWS_IAM",
+                target=f"integrations/{integration.ref}",
+            )
+        lambda_.CfnPermission(
+            self,
+            "Invoke",
+            action="lambda:InvokeFunction",
+            function_name=target,
+            principal="apigateway.amazonaws.com",
+            source_arn=api.execution_arn(f"*/*/models/{model}*"),
+        )

@@ -1,0 +1,70 @@
+"""IAM roles as data: a role is a service and a list of statements, and every statement is a plain dict.
+
+Roles carry their statements inline. That is one CloudFormation resource instead of two, nothing can be attached
+to a role by accident, and the least-privilege test reads the same dicts that are deployed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Aws, aws_iam as iam
+from constructs import Construct
+
+Statement = dict[str, Any]
+
+
+def allow(actions: Sequence[str], resources: Sequence[str], condition: dict | None = None) -> Statement:
+    """Return one Allow statement. `resources` are ARNs; `"*"` only where an action has no resource to name."""
+    statement: Statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+    return {**statement, "Condition": condition} if condition else statement
+
+
+def deny_plain_http(resource: str, action: str) -> Statement:
+    """Return the resource-policy statement that refuses callers without TLS."""
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def policy(statements: Sequence[Statement]) -> dict:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def service_role(
+    scope: Construct,
+    id: str,
+    *,
+    service: str,
+    statements: Sequence[Statement],
+    trust_condition: dict | None = None,
+) -> iam.CfnRole:
+    """Add a role that `service` assumes, allowed exactly `statements`."""
+    trust: Statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    if trust_condition:
+        trust["Condition"] = trust_condition
+    return iam.CfnRole(
+        scope,
+        id,
+        assume_role_policy_document=policy([trust]),
+        policies=[{"policyName": "Allowed", "policyDocument": policy(statements)}],
+    )
+
+
+def own_account(**more: str) -> dict:
+    """Return the trust condition against the confused deputy: only on behalf of this account."""
+    return {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID, **more}}
+
+
+def put_metrics(namespace: str) -> Statement:
+    """Allow PutMetricData, which knows no resources, within one namespace."""
+    return allow(["cloudwatch:PutMetricData"], ["*"], {"StringEquals": {"cloudwatch:namespace": namespace}})
+
+
+def arn(service: str, resource: str) -> str:
+    """Return an ARN in this stack's partition, region and account."""
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"

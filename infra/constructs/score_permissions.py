@@ -1,0 +1,35 @@
+"""Who may touch which items of a model's table, by the first part of their key (handlers.contract.records)."""
+
+from handlers.contract.records import GENERATION, POINTER, RUN
+from infra.constructs.permissions import Statement, allow
+
+#: Scores are stored under `<generation>#<key>`; nothing else has a `#` in its partition key.
+SCORES = "*#*"
+
+
+def on_items(table_arn: str, actions: list[str], *partition_keys: str) -> Statement:
+    """Allow `actions` on items whose partition key is like one of `partition_keys`, and on no others."""
+    only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(partition_keys)}}
+    return allow([f"dynamodb:{action}" for action in actions], [table_arn], only)
+
+
+def claim_runs(table_arn: str) -> Statement:
+    return on_items(table_arn, ["GetItem", "PutItem"], RUN)
+
+
+def conclude_runs(table_arn: str) -> Statement:
+    """Allow the ledger, manifests and the pointer: what makes a generation visible, but no score."""
+    return on_items(table_arn, ["GetItem", "PutItem", "UpdateItem"], RUN, GENERATION, POINTER)
+
+
+def write_scores(table_arn: str) -> Statement:
+    """Allow scores only: a publisher that goes wrong cannot change what is visible."""
+    return on_items(table_arn, ["BatchWriteItem", "PutItem"], SCORES)
+
+
+def read_freshness(table_arn: str) -> Statement:
+    return on_items(table_arn, ["GetItem"], POINTER, GENERATION)
+
+
+def read_scores(table_arn: str) -> Statement:
+    return on_items(table_arn, ["GetItem", "BatchGetItem"], SCORES)

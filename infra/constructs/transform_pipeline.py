@@ -1,0 +1,161 @@
+"""The batch pipeline: four functions and the state machine that calls them around Batch Transform."""
+
+import json
+from collections.abc import Sequence
+
+from aws_cdk import Aws, aws_stepfunctions as sfn
+from constructs import Construct
+
+from handlers.contract import layout, metrics
+from handlers.contract.env import PipelineEnv
+from infra.constructs.function import HandlerFunction, Size
+from infra.constructs.log_group import log_group_for
+from infra.constructs.parts import Parts
+from infra.constructs.permissions import Statement, allow, arn, own_account, put_metrics, service_role
+from infra.constructs.pipeline_definition import definition
+from infra.constructs.score_permissions import claim_runs, conclude_runs
+
+#: What each step is given. `prepare` is paid for its CPU: 3,008 MB bring 1.7 vCPU.
+SIZES = {
+    "start": Size(memory_mb=256, timeout_seconds=60),
+    "prepare": Size(memory_mb=3008, timeout_seconds=900),
+    "publish": Size(memory_mb=1024, timeout_seconds=900),
+    "conclude": Size(memory_mb=256, timeout_seconds=60),
+}
+DESCRIPTIONS = {
+    "start": "claims the run of one slot",
+    "prepare": "checks the input's rows and cuts them into shards",
+    "publish": "joins one shard's predictions with its keys and writes results",
+    "conclude": "verifies a run and makes it visible, or records why it failed",
+}
+#: Steps that read and write Parquet.
+WITH_ARROW = {"prepare", "publish"}
+
+#: Step Functions delivers logs through calls that know no resources (its developer guide, "Logging").
+_LOG_DELIVERY = (
+    "CreateLogDelivery",
+    "GetLogDelivery",
+    "UpdateLogDelivery",
+    "DeleteLogDelivery",
+    "ListLogDeliveries",
+    "PutResourcePolicy",
+    "DescribeResourcePolicies",
+    "DescribeLogGroups",
+)
+_TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
+
+
+class TransformPipeline(Construct):
+    """`machine` scores everything under the model's input location, once per execution."""
+
+    def __init__(self, scope: Construct, id: str, *, parts: Parts, publish: Sequence[Statement]) -> None:
+        """`publish` is what the publishing step may do beyond writing results, where the mode keeps scores."""
+        super().__init__(scope, id)
+        allowed = _step_permissions(parts)
+        allowed["publish"] += publish
+        self.steps = {step: self._step(step, parts, allowed[step]) for step in SIZES}
+        self.machine = self._machine(parts)
+        self.arn = self.machine.attr_arn
+
+    def _step(self, step: str, parts: Parts, statements: list[Statement]) -> HandlerFunction:
+        return HandlerFunction(
+            self,
+            step.capitalize(),
+            entry=step,
+            description=f"{parts.spec.name}: {DESCRIPTIONS[step]}.",
+            code=parts.code,
+            env=_environment(parts),
+            size=SIZES[step],
+            statements=statements,
+            stage=parts.stage,
+            layers=[parts.arrow_layer] if step in WITH_ARROW else [],
+        )
+
+    def _machine(self, parts: Parts) -> sfn.CfnStateMachine:
+        log_group = log_group_for(self, parts.stage)
+        role = service_role(
+            self,
+            "Role",
+            service="states.amazonaws.com",
+            statements=_machine_permissions(parts, [step.arn for step in self.steps.values()]),
+            trust_condition=own_account(),
+        )
+        states = definition(card=parts.card, transform=parts.spec.transform, tags=parts.tags)
+        arns = {f"{step.capitalize()}Arn": function.arn for step, function in self.steps.items()}
+        return sfn.CfnStateMachine(
+            self,
+            "Machine",
+            role_arn=role.attr_arn,
+            definition_string=json.dumps(states, indent=1),
+            definition_substitutions={
+                "RunTransformJob": f"arn:{Aws.PARTITION}:states:::sagemaker:createTransformJob.sync",
+                "ModelName": parts.model.name,
+                **arns,
+            },
+            logging_configuration={
+                # Without the data of each step: the execution's history has it for 90 days, logs are kept longer.
+                "level": "ALL",
+                "includeExecutionData": False,
+                "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": log_group.attr_arn}}],
+            },
+            tracing_configuration={"enabled": True},
+        )
+
+
+def _environment(parts: Parts) -> PipelineEnv:
+    return PipelineEnv(
+        stage=parts.stage.name,
+        model=parts.spec.name,
+        mode=parts.spec.mode,
+        model_version=parts.model.version,
+        table=parts.store.name,
+        data_bucket=parts.data.name,
+        spec_bucket=parts.card_asset.bucket,
+        spec_key=parts.card_asset.key,
+    )
+
+
+def _step_permissions(parts: Parts) -> dict[str, list[Statement]]:
+    """Return what each step may do, beside writing its own log."""
+    name, data, table = parts.spec.name, parts.data, parts.store.arn
+    work, results, quarantine = layout.work_root(name), layout.results_root(name), layout.quarantine_root(name)
+    metric = put_metrics(metrics.NAMESPACE)
+    return {
+        "start": [claim_runs(table), metric],
+        "prepare": [
+            parts.card_asset.read,
+            parts.input.enumerate(parts.input_prefix),
+            parts.input.read(parts.input_prefix),
+            data.enumerate(work),
+            data.write(work, quarantine),
+            data.delete(work, quarantine),
+        ],
+        "publish": [
+            parts.card_asset.read,
+            data.enumerate(work),
+            data.read(work),
+            data.write(f"{work}*/published/", results),
+        ],
+        "conclude": [
+            parts.card_asset.read,
+            data.enumerate(work),
+            data.read(f"{work}*/published/"),
+            conclude_runs(table),
+            metric,
+        ],
+    }
+
+
+def _machine_permissions(parts: Parts, functions: list[str]) -> list[Statement]:
+    """Return what the machine may do. Its jobs take the model's role, so it needs no PassRole."""
+    prefix = layout.resource_prefix(parts.stage.name, parts.spec.name)
+    jobs = ["CreateTransformJob", "DescribeTransformJob", "StopTransformJob", "AddTags"]
+    rule = arn("events", "rule/StepFunctionsGetEventsForSageMakerTransformJobsRule")
+    return [
+        allow(["lambda:InvokeFunction"], functions),
+        allow([f"sagemaker:{action}" for action in jobs], [arn("sagemaker", f"transform-job/{prefix}*")]),
+        allow(["sagemaker:ListTags"], ["*"]),
+        allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule]),
+        allow([f"logs:{action}" for action in _LOG_DELIVERY], ["*"]),
+        allow([f"xray:{action}" for action in _TRACING], ["*"]),
+    ]

@@ -1,0 +1,68 @@
+"""What all models of a stage share: data bucket, HTTP API, alarm topic, and an answer for unknown models."""
+
+from pathlib import Path
+
+from aws_cdk import CfnOutput, Environment, Stack
+from constructs import Construct
+
+from handlers.contract.env import UnknownModelEnv
+from handlers.contract.layout import stack_name
+from infra.constructs.alarm_topic import AlarmTopic
+from infra.constructs.alarms import Alarms, api_alarms
+from infra.constructs.data_bucket import DataBucket
+from infra.constructs.function import HandlerFunction, Size
+from infra.constructs.handler_code import HandlerCode
+from infra.constructs.http_api import HttpApi
+from infra.stacks.tags import tag
+from turnout.config.specs import PlatformSpec
+from turnout.config.stages import Stage
+
+
+class PlatformStack(Stack):
+    """The same template whatever models there are, so that adding or removing one does not touch it."""
+
+    def __init__(
+        self, scope: Construct, *, spec: PlatformSpec, stage: Stage, handlers: Path, env: Environment | None = None
+    ) -> None:
+        super().__init__(
+            scope,
+            stack_name(stage.name, "platform"),
+            description=f"Turnout {stage.name}: what all models share.",
+            env=env,
+        )
+        self.data = DataBucket(self, "Data", stage=stage).place
+        self.alarm_topic = AlarmTopic(self, "AlarmTopic", email=spec.alarm_email).arn
+        self.api = HttpApi(self, "HttpApi", name=self.stack_name, stage=stage)
+        self.api.add_default_route(self._unknown_model(stage, HandlerCode(self, "Code", folder=handlers)))
+        alarms = api_alarms(api_id=self.api.id)
+        Alarms(self, "Alarms", specs=alarms, subject="API", topic_arn=self.alarm_topic, stage=stage)
+        self._publish_outputs()
+        tag(self, {"turnout:stage": stage.name})
+
+    def _unknown_model(self, stage: Stage, code: HandlerCode) -> HandlerFunction:
+        return HandlerFunction(
+            self,
+            "UnknownModel",
+            entry="unknown_model",
+            description="Answers requests for models that do not exist.",
+            code=code,
+            env=UnknownModelEnv(stage=stage.name),
+            size=Size(memory_mb=256, timeout_seconds=5),
+            statements=[],
+            stage=stage,
+        )
+
+    def _publish_outputs(self) -> None:
+        """Add what people and the command line read, and export what models use, used or not.
+
+        An export that came and went with its users could not be removed while the last user is still deployed.
+        """
+        for name, value in {
+            "ApiUrl": self.api.url,
+            "ApiId": self.api.id,
+            "DataBucketName": self.data.name,
+            "AlarmTopicArn": self.alarm_topic,
+        }.items():
+            CfnOutput(self, name, value=value)
+        for value in (self.data.name, self.data.arn, self.api.id, self.alarm_topic):
+            self.export_value(value)
