@@ -31,15 +31,16 @@ REPORT = "_broken.json"
 
 Row = dict[str, Any]
 
-#: Way of breaking a row -> the column it spoils, and what it puts there given the row and the one before.
+#: Way of breaking a row, named like the reason that the quarantine report must give -> the column it spoils, and what
+#: it puts there given the row and the one before.
 WAYS: dict[str, tuple[str, Callable[[Row, Row], Any]]] = {
     "null_key": (KEY, lambda row, before: None),
     "empty_key": (KEY, lambda row, before: ""),
     "duplicate_key": (KEY, lambda row, before: before[KEY]),
-    "long_key": (KEY, lambda row, before: row[KEY] * 400),
-    "null_feature": ("purchase_days", lambda row, before: None),
-    "nan_feature": ("mean_amount_usd", lambda row, before: float("nan")),
-    "infinite_feature": ("last_amount_usd", lambda row, before: float("inf")),
+    "key_too_long": (KEY, lambda row, before: row[KEY] * 400),
+    "missing": ("purchase_days", lambda row, before: None),
+    "nan": ("mean_amount_usd", lambda row, before: float("nan")),
+    "infinite": ("last_amount_usd", lambda row, before: float("inf")),
     "below_minimum": ("recency_days", lambda row, before: -row["recency_days"]),
     "above_maximum": ("tenure_days", lambda row, before: 99_999),
     "value_not_allowed": ("cohort_month", lambda row, before: 7),

@@ -60,7 +60,11 @@ def _from_json(text: str) -> Any:
 def _from_csv(text: str) -> Any:
     import numpy as np
 
-    return np.array(list(csv.reader(io.StringIO(text), strict=True))).squeeze().astype(np.float32)
+    try:
+        rows = list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"not CSV: {error}") from error
+    return np.array(rows).squeeze().astype(np.float32)
 
 
 def _from_npy(body: bytes) -> Any:

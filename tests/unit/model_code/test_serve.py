@@ -1,0 +1,351 @@
+"""The container's contract with SageMaker, checked on the real process."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+ECHO = """
+def model_fn(model_dir):
+    return "m"
+
+def transform_fn(model, body, content_type, accept):
+    return f"{type(body).__name__} {content_type} {accept} {len(body)}"
+"""
+
+# Waits for the file named by GATE, at the moment that the test chooses by the function's name.
+GATED = """
+import os, time
+
+def wait_for_gate():
+    open(os.environ["GATE"] + ".reached", "w").close()
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+"""
+SLOW_LOAD = (
+    GATED
+    + """
+def model_fn(model_dir):
+    wait_for_gate()
+
+def transform_fn(model, body, content_type, accept):
+    return "done"
+"""
+)
+SLOW_PREDICT = (
+    GATED
+    + """
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    wait_for_gate()
+    return "done"
+"""
+)
+
+
+class Later(threading.Thread):
+    """A request sent in the background."""
+
+    def __init__(self, container, body):
+        super().__init__(daemon=True)
+        self.container, self.body, self.response = container, body, None
+        self.start()
+
+    def run(self):
+        self.response = self.container.post(self.body)
+
+
+@pytest.fixture
+def gate(tmp_path) -> Path:
+    return tmp_path / "gate"
+
+
+def reached(gate: Path) -> bool:
+    return gate.with_suffix(".reached").exists()
+
+
+def error_of(response) -> dict:
+    return json.loads(response.body)["error"]
+
+
+def test_ping_is_503_until_the_model_is_loaded_and_200_from_then_on(start, gate):
+    container = start(SLOW_LOAD).listening()
+    container.until(lambda: reached(gate), "the start of loading")
+    assert container.ping() == 503
+    assert error_of(container.post("x"))["code"] == "not_ready"
+    assert container.request("GET", "/execution-parameters").status == 200
+    gate.touch()
+    assert container.ready().ping() == 200
+    assert container.post("x").text == "done"
+
+
+def test_ping_waits_for_the_warm_up_prediction(start, gate):
+    container = start(GATED + "model_fn = lambda d: 'm'\ndef model_warmup_fn(d, model): wait_for_gate()\n").listening()
+    container.until(lambda: reached(gate), "the warm-up")
+    assert container.ping() == 503
+    gate.touch()
+    assert container.ready().ping() == 200
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("def model_fn(model_dir): raise OSError('model.joblib is damaged')", "OSError: model.joblib is damaged"),
+        ("model_fn = lambda d: 1\ndef model_warmup_fn(d, m): 1 / 0", "ZeroDivisionError"),
+        ("import not_installed_anywhere", "No module named 'not_installed_anywhere'"),
+        ("def predict_fn(data, model): return data", "has no model_fn"),
+        ("model_fn = lambda d: 1\ntransform_fn = input_fn = lambda *a: 1", "has transform_fn and input_fn"),
+        (None, "inference.py does not exist"),
+    ],
+)
+def test_a_model_that_cannot_load_ends_the_process_and_the_log_says_why(start, script, reason):
+    container = start(script)
+    assert container.exit_code() == 1
+    assert reason in container.log
+    assert "ready" not in container.log
+
+
+def test_a_wrong_environment_ends_the_process_naming_the_variable(start):
+    container = start(ECHO, SAGEMAKER_MODEL_SERVER_WORKERS="many")
+    assert container.exit_code() == 1
+    assert "SAGEMAKER_MODEL_SERVER_WORKERS is 'many'" in container.log
+
+
+def test_a_taken_port_ends_the_process_naming_it(start):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        container = start(ECHO, SAGEMAKER_BIND_TO_PORT=str(port))
+        assert container.exit_code() == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in container.log
+
+
+def test_execution_parameters_say_what_the_server_really_does(start):
+    container = start(ECHO).ready()
+    told = json.loads(container.request("GET", "/execution-parameters").body)
+    assert told == {
+        "MaxConcurrentTransforms": os.cpu_count(),
+        "BatchStrategy": "MULTI_RECORD",
+        "MaxPayloadInMB": 6,
+    }
+
+
+def test_execution_parameters_follow_the_environment(start):
+    container = start(
+        ECHO,
+        SAGEMAKER_BATCH="true",
+        SAGEMAKER_MODEL_SERVER_WORKERS="3",
+        SAGEMAKER_BATCH_STRATEGY="SINGLE_RECORD",
+        SAGEMAKER_MAX_PAYLOAD_IN_MB="20",
+    ).ready()
+    told = json.loads(container.request("GET", "/execution-parameters").body)
+    assert told == {"MaxConcurrentTransforms": 3, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 20}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "received"),
+    [
+        ("text/csv", "str"),
+        ("application/json", "str"),
+        ("application/jsonlines", "bytes"),
+        ("application/octet-stream", "bytes"),
+        ("text/csv; charset=utf-8", "bytes"),
+    ],
+)
+def test_the_script_gets_text_for_csv_and_json_and_bytes_for_the_rest_as_on_aws(start, content_type, received):
+    response = start(ECHO).ready().post("é", Content_Type=content_type, Accept="text/csv")
+    assert response.text == f"{received} {content_type} text/csv {1 if received == 'str' else 2}"
+    assert response.headers["Content-Type"] == "text/csv"
+
+
+def test_types_that_the_caller_leaves_out_are_json_or_what_the_environment_says(start):
+    assert start(ECHO).ready().post("1", Accept="*/*").text == "str application/json application/json 1"
+    container = start(ECHO, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="text/csv").ready()
+    assert container.post("1").text == "str application/json text/csv 1"
+
+
+def test_the_program_and_its_neighbours_are_found_in_the_code_folder(start, tmp_path):
+    code = tmp_path / "model/code"
+    code.mkdir(parents=True)
+    (code / "neighbour.py").write_text("answer = 'from next door'")
+    (code / "score.py").write_text(
+        "import neighbour\nmodel_fn = lambda d: d\n"
+        "transform_fn = lambda m, b, c, a: (neighbour.answer + ' ' + m, 'x/y')"
+    )
+    response = start(SAGEMAKER_PROGRAM="score.py").ready().post("1")
+    assert response.text == f"from next door {tmp_path / 'model'}"
+    assert response.headers["Content-Type"] == "x/y"
+
+
+REFUSING = """
+class Unsupported(Exception):
+    status_code = 415
+
+def model_fn(model_dir):
+    return {}
+
+def input_fn(body, content_type):
+    if content_type != "text/csv":
+        raise Unsupported("csv only")
+    return float(body)
+
+def predict_fn(data, model):
+    return model["no such member"] if data < 0 else data
+
+def output_fn(prediction, accept):
+    return b"%r" % prediction if accept == "text/csv" else object()
+"""
+
+
+def test_refusals_carry_status_code_and_reason(start):
+    container = start(REFUSING).ready()
+    csv = {"Content_Type": "text/csv", "Accept": "text/csv"}
+    assert container.post("1.5", **csv).text == "1.5"
+    wrong_type = container.post("1.5", Content_Type="text/plain")
+    assert (wrong_type.status, error_of(wrong_type)) == (
+        415,
+        {"code": "unsupported_content_type", "message": "csv only"},
+    )
+    bad_body = container.post("one", **csv)
+    assert (bad_body.status, error_of(bad_body)["code"]) == (400, "bad_body")
+    not_utf8 = container.post(b"\xff", **csv)
+    assert (not_utf8.status, error_of(not_utf8)["code"]) == (400, "bad_body")
+
+
+def test_a_fault_of_the_model_is_500_with_the_traceback_in_the_log_only(start):
+    container = start(REFUSING).ready()
+    response = container.post("-1", Content_Type="text/csv", Accept="text/csv")
+    assert response.status == 500
+    assert error_of(response)["code"] == "model_error"
+    assert "no such member" not in response.text
+    assert "KeyError: 'no such member'" in container.log
+    unwritable = container.post("1", Content_Type="text/csv", Accept="application/json")
+    assert unwritable.status == 500
+    assert "it has to return text or bytes" in container.log
+    assert container.ping() == 200
+
+
+def test_default_hooks_refuse_what_they_cannot_read_or_write(start):
+    script = "class M:\n    predict = staticmethod(lambda data: data.sum(axis=1))\nmodel_fn = lambda d: M"
+    container = start(script).ready()
+    assert container.post("[[1, 2], [3, 4]]").text == "[3.0, 7.0]"
+    assert container.post("[[1, 2], [3, 4]]", Accept="text/csv").text == "3.0\n7.0\n"
+    assert container.post("1,2\n", Content_Type="application/jsonlines").status == 415
+    assert container.post("[[1, 2]]", Accept="application/jsonlines").status == 406
+    assert container.post("[[1, 2", Accept="text/csv").status == 400
+
+
+def test_one_connection_carries_many_requests(start):
+    connection = start(ECHO).ready().connect()
+    sockets = set()
+    for _ in range(3):
+        connection.request("POST", "/invocations", "12", {"Content-Type": "text/csv"})
+        assert connection.getresponse().read() == b"str text/csv application/json 2"
+        sockets.add(connection.sock.getsockname())
+    connection.request("POST", "/nowhere", "a body that has to be read before the next request")
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["error"]["code"]) == (404, "unknown_path")
+    connection.request("GET", "/ping")
+    assert connection.getresponse().status == 200
+    assert sockets == {connection.sock.getsockname()}
+
+
+def test_chunked_bodies_are_put_together(start):
+    connection = start(ECHO).ready().connect()
+    connection.request(
+        "POST", "/invocations", iter([b"abc", b"defg"]), {"Content-Type": "text/csv"}, encode_chunked=True
+    )
+    assert connection.getresponse().read() == b"str text/csv application/json 7"
+
+
+def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not(start):
+    container = start(ECHO, SAGEMAKER_MAX_PAYLOAD_IN_MB="26").ready()
+    limit = 26 * 2**20
+    assert container.post(b"x" * limit, Content_Type="application/octet-stream").text.endswith(f" {limit}")
+    refused = container.post(b"x" * (limit + 1), Content_Type="application/octet-stream")
+    assert (refused.status, error_of(refused)["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"POST /invocations HTTP/1.1\r\nHost: x\r\n\r\n", 411, "length_required"),
+        (b"POST /invocations HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_chunk"),
+        (b"GET /nowhere HTTP/1.1\r\n\r\n", 404, "unknown_path"),
+        (b"BREW /ping HTTP/1.1\r\n\r\n", 501, "bad_request"),
+        (b"nonsense\r\n\r\n", 400, "bad_request"),
+    ],
+)
+def test_malformed_requests_are_answered_in_json_and_do_no_harm(start, raw, status, code):
+    container = start(ECHO).ready()
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b'"code": "%s"' % code.encode() in answer
+    if answer.startswith(b"HTTP/1.1"):  # a request line without a version is answered as HTTP/0.9: body only
+        assert answer.split()[1] == str(status).encode()
+    assert container.ping() == 200
+
+
+def test_pings_are_answered_while_every_thread_predicts(start, gate):
+    container = start(SLOW_PREDICT, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1").ready()
+    running = Later(container, "first")
+    container.until(lambda: reached(gate), "the first prediction")
+    assert container.ping() == 200
+    waiting = container.post("second")
+    assert (waiting.status, error_of(waiting)["code"]) == (503, "busy")
+    gate.touch()
+    running.join(30)
+    assert running.response.text == "done"
+
+
+def test_sigterm_finishes_what_is_in_flight_takes_nothing_new_and_exits_0(start, gate):
+    container = start(SLOW_PREDICT).ready()
+    idle = container.connect()
+    idle.request("GET", "/ping")
+    idle.getresponse().read()  # a connection kept open must not hold up the end
+    running = Later(container, "in flight")
+    container.until(lambda: reached(gate), "the prediction")
+    container.process.send_signal(signal.SIGTERM)
+    container.until(lambda: idle_ping_says_close(idle), "the stop")
+    assert container.process.poll() is None
+    gate.touch()
+    running.join(30)
+    assert (running.response.status, running.response.text) == (200, "done")
+    assert running.response.headers["Connection"] == "close"
+    assert container.exit_code() == 0
+    assert "stopped" in container.log
+    with pytest.raises(ConnectionRefusedError):
+        container.ping()
+
+
+def idle_ping_says_close(connection) -> bool:
+    connection.request("GET", "/ping")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.headers["Connection"] == "close"
+
+
+def test_sigterm_while_loading_exits_0_at_once(start, gate):
+    container = start(SLOW_LOAD).listening()
+    container.until(lambda: reached(gate), "the start of loading")
+    container.process.send_signal(signal.SIGTERM)
+    assert container.exit_code() == 0
+
+
+def test_log_lines_appear_when_they_happen(start):
+    container = start(
+        "model_fn = lambda d: 1\ndef transform_fn(m, b, c, a):\n    print('seen', b)\n    return 'x'"
+    ).ready()
+    container.post("42")
+    container.until(lambda: "seen 42" in container.log, "the script's own line")
+    container.until(lambda: "POST /invocations 200 2 bytes in, 1 out" in container.log, "the server's line")
+    assert container.process.poll() is None
