@@ -1,0 +1,26 @@
+"""A local cloud with a stand-in model server; these tests are about the cloud itself, not about what runs on it."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from tests.integration.local.actions import STAND_IN, client_factory
+from turnout.local import control
+
+
+@pytest.fixture(scope="session")
+def stand_in_cloud(tmp_path_factory) -> Iterator[control.LocalCloud]:
+    """A local cloud whose model server is the stand-in, shared by the whole session: use random names."""
+    state_dir = tmp_path_factory.mktemp("stand-in-cloud")
+    with mock.patch.dict(os.environ, {"TURNOUT_MODEL_SERVER": str(STAND_IN)}):
+        cloud = control.up(state_dir)
+    yield cloud
+    control.down(state_dir)
+
+
+@pytest.fixture(scope="session")
+def client(stand_in_cloud) -> Callable[[str], Any]:
+    return client_factory(stand_in_cloud)

@@ -1,0 +1,800 @@
+"""The one module that knows ministack's inside.
+
+It registers our SageMaker in ministack's process, and replaces module globals where ministack 1.5.33 differs
+from AWS in a way that our stacks would notice. No file of ministack is changed. Every name that is used is in
+`HOOKS`, and `check_hooks` refuses to start on a version that lacks one: an upgrade is a review of this file.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from turnout.local import alarms, emf, schedules
+from turnout.local.lambda_pool import Pool
+from turnout.local.sagemaker import cloudformation, stepfunctions
+from turnout.local.sagemaker.errors import ApiError
+from turnout.local.sagemaker.ports import Scope
+from turnout.local.sagemaker.service import SageMaker
+
+TESTED_VERSION = "1.5.33"
+ACCOUNT, REGION = "000000000000", "us-east-1"
+ALARM_TICK_SECONDS = 5
+SCHEDULE_TICK_SECONDS = 1
+END_OF_LOG = "\x1eTURNOUT-END"
+LOG_END_WAIT_SECONDS = 1.0
+
+#: module of ministack -> names in it that this file reads or replaces ("Class.member" for members).
+HOOKS = {
+    "ministack.app": [
+        "app",
+        "SERVICE_HANDLERS",
+        "SERVICE_REGISTRY",
+        "_loaded_modules",
+        "_state_map",
+        "_lazy_handler",
+        "_reset_all_state",
+        "pin_request_origin",
+    ],
+    "ministack.core.router": ["SERVICE_PATTERNS"],
+    "ministack.core.iam_actions": ["SERVICE_TO_IAM_NAMESPACE", "_BOTOCORE_SERVICE_MAP", "extract_resource_arn"],
+    "ministack.core.responses": [
+        "get_account_id",
+        "get_region",
+        "request_scope",
+        "json_response",
+        "error_response_json",
+        "new_uuid",
+    ],
+    "ministack.core.arn": ["parse_arn"],
+    "ministack.core.lambda_runtime": [
+        "_PYTHON_WORKER_SCRIPT",
+        "_lock",
+        "_workers",
+        "_worker_key",
+        "_worker_class_for",
+        "kill_workers",
+        "reset",
+        "acquire_worker",
+        "release_worker",
+        "invalidate_worker",
+        "Worker.invoke",
+        "Worker._drain_stderr_bounded",
+    ],
+    "ministack.services.lambda_svc": [
+        "_functions",
+        "_emit_lambda_logs",
+        "_execute_function_warm",
+        "acquire_worker",
+        "release_worker",
+        "invalidate_worker",
+    ],
+    "ministack.services.cloudwatch": [
+        "_alarms",
+        "_metrics",
+        "_calc_stats",
+        "_stat_value",
+        "_dims_key",
+        "_store_datum",
+        "record_metric",
+        "_evaluate_alarm",
+        "_evaluate_all_alarms",
+        "_evaluate_parent_alarms",
+        "_record_history",
+        "_dispatch_alarm_actions",
+    ],
+    "ministack.services.dynamodb": ["_update_ttl", "_update_continuous_backups"],
+    "ministack.services.eventbridge": [
+        "_parse_cron_fields",
+        "_cron_next_fire",
+        "_invoke_target",
+        "_dispatch_to_sqs",
+        "_put_events",
+    ],
+    "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
+    "ministack.services.sqs": ["_queue_by_arn"],
+    "ministack.services.s3": ["_put_bucket_encryption", "_put_bucket_tagging", "_put_bucket_lifecycle", "S3_NS"],
+    "ministack.services.stepfunctions": [
+        "_SERVICE_DISPATCH",
+        "_AWS_SDK_SERVICE_MAP",
+        "_AWS_SDK_ERROR_PREFIX",
+        "_ExecutionError",
+        "_start_execution",
+        "_emit_execution_status_event",
+    ],
+    "ministack.services.cloudformation": ["_stacks"],
+    "ministack.services.cloudformation.provisioners": [
+        "_RESOURCE_HANDLERS",
+        "_REPLACING_PROPERTIES",
+        "_CUSTOM_NAME_REPLACEMENT",
+        "_STACK_TAG_PROPERTY",
+        "_S3_BUCKET_CONFIGURATIONS",
+        "_physical_name",
+        "_cfn_bool",
+    ],
+}
+
+#: What the local cloud accepts and does not act on, or does otherwise than AWS: `turnout local status` shows it.
+IGNORED = (
+    "CloudFormation accepts unknown properties and bad values; cfn-lint and cdk-nag catch them in the suite",
+    "stack policies are stored, not enforced; deleting a stack deletes non-empty buckets",
+    "a change of a DynamoDB table's key schema is applied in place instead of replacing the table",
+    "S3: lifecycle rules and encryption settings are stored, not acted on; access logging is not emulated",
+    "IAM policies are not enforced (start with AUTH=true to enforce those of Lambda functions)",
+    "HTTP API routes with IAM authorisation need an Authorization header; signatures are not verified",
+    "Lambda memory limits are not enforced; a Lambda layer of another account is skipped, this Python's packages serve",
+    "Lambda runs on this machine's Python, whatever the function's runtime says",
+    "alarms look at periods back from now, not aligned to the clock; metric maths is not emulated",
+    "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
+    "Step Functions does not stop a transform job when its execution is aborted or times out",
+    "SageMaker has models and batch transform jobs; endpoints are refused with a clear message",
+    "Batch Transform: VPC, encryption keys, network isolation and instance types have no effect",
+    "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
+)
+
+logger = logging.getLogger("turnout.local")
+
+
+class MissingHook(RuntimeError):
+    """The installed ministack is not the one that this module was written for."""
+
+
+class NoSuchSchedule(LookupError):
+    """No schedule, or more than one, matches what was asked for."""
+
+
+def check_hooks(hooks: dict[str, list[str]] = HOOKS) -> None:
+    """Raise MissingHook naming every hooked name that the installed ministack lacks."""
+    missing = []
+    for module_name, names in hooks.items():
+        module = importlib.import_module(module_name)
+        for name in names:
+            target = module
+            for part in name.split("."):
+                target = getattr(target, part, None)
+            if target is None:
+                missing.append(f"{module_name}.{name}")
+    if missing:
+        version = importlib.metadata.version("ministack")
+        raise MissingHook(
+            f"ministack {version} lacks {', '.join(missing)}; the local cloud was tested with ministack "
+            f"{TESTED_VERSION}: pip install ministack=={TESTED_VERSION}"
+        )
+
+
+def ignored_here() -> list[str]:
+    """Return, one sentence each, what the local cloud does not do as AWS does."""
+    return list(IGNORED)
+
+
+class EmulatorCloud:
+    """The neighbours that SageMaker needs, given by ministack (`sagemaker.ports.Cloud`)."""
+
+    def __init__(self, work_dir: Path, log_dir: Path, port: int) -> None:
+        self.work_dir, self.log_dir, self._port = work_dir, log_dir, port
+        self._clients: dict[tuple[str, Scope], Any] = {}
+        self._lock = threading.Lock()
+
+    def scope(self) -> Scope:
+        responses = _module("core.responses")
+        return Scope(responses.get_account_id(), responses.get_region())
+
+    def enter(self, scope: Scope) -> contextlib.AbstractContextManager[None]:
+        return _module("core.responses").request_scope(scope.account, scope.region)
+
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def client(self, service: str, scope: Scope) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        with self._lock:
+            if (service, scope) not in self._clients:
+                self._clients[service, scope] = boto3.session.Session().client(
+                    service,
+                    endpoint_url=self.endpoint_url(),
+                    region_name=scope.region,
+                    aws_access_key_id=scope.account,
+                    aws_secret_access_key="local",
+                    config=Config(max_pool_connections=50, s3={"addressing_style": "path"}),
+                )
+            return self._clients[service, scope]
+
+    def publish_event(self, scope: Scope, detail_type: str, detail: dict, resources: list[str]) -> None:
+        entry = {
+            "Source": "aws.sagemaker",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+            "Resources": resources,
+        }
+        with self.enter(scope):
+            _module("services.eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
+    """Check the hooks, register SageMaker and apply every fix. Call once, before the server accepts requests."""
+    check_hooks()
+    cloud = EmulatorCloud(work_dir, log_dir, port)
+    sagemaker = SageMaker(cloud)
+    _register_service(sagemaker)
+    _register_stepfunctions(sagemaker)
+    _register_cloudformation(sagemaker)
+    _register_iam()
+    _fix_cloudformation()
+    _fix_lambda()
+    _fix_metrics()
+    clock = Clock()
+    clock.install()
+    threading.Thread(target=_tick_alarms, daemon=True, name="alarm-ticker").start()
+    return Emulator(sagemaker, clock)
+
+
+class Emulator:
+    """The running emulator, for the server: its ASGI application and what is ours in it."""
+
+    def __init__(self, sagemaker: SageMaker, clock: "Clock") -> None:
+        self.sagemaker, self.clock = sagemaker, clock
+
+    @property
+    def application(self) -> Callable:
+        return _module("app").app
+
+    def reset(self) -> None:
+        """Forget all state of all services."""
+        _module("app")._reset_all_state()
+        _module("core.lambda_runtime").reset()
+        self.clock.reset()
+
+    def stop(self) -> None:
+        """End the processes that ministack and SageMaker started."""
+        self.sagemaker.jobs.stop_all()
+        _module("core.lambda_runtime").reset()
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"ministack.{name}")
+
+
+# SageMaker in ministack
+
+
+class ServiceModule:
+    """SageMaker as ministack expects a service: requests, reset and persistence."""
+
+    def __init__(self, sagemaker: SageMaker) -> None:
+        self._sagemaker = sagemaker
+
+    async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
+        responses = _module("core.responses")
+        target = headers.get("x-amz-target", "")
+        operation = target.rpartition(".")[2] if target else f"{method} {path}"
+        try:
+            return responses.json_response(self._sagemaker.call(operation, json.loads(body or b"{}")))
+        except ApiError as error:
+            return responses.error_response_json(error.code, error.message, error.status)
+
+    def reset(self) -> None:
+        self._sagemaker.reset()
+
+    def get_state(self) -> dict:
+        return self._sagemaker.dump()
+
+    def load_persisted_state(self, state: dict) -> None:
+        self._sagemaker.load(state)
+
+
+def _register_service(sagemaker: SageMaker) -> None:
+    app = _module("app")
+    app._loaded_modules["sagemaker"] = ServiceModule(sagemaker)
+    app.SERVICE_REGISTRY["sagemaker"] = {"module": "sagemaker"}
+    app._state_map["sagemaker"] = "sagemaker"
+    app.SERVICE_HANDLERS["sagemaker"] = app._lazy_handler("sagemaker")
+    _module("core.router").SERVICE_PATTERNS["sagemaker"] = {
+        "target_prefixes": ["SageMaker."],
+        "host_patterns": [r"api\.sagemaker\.", r"runtime\.sagemaker\."],
+    }
+
+
+def _register_stepfunctions(sagemaker: SageMaker) -> None:
+    sfn = _module("services.stepfunctions")
+
+    def run(resource: str, parameters: dict) -> dict:
+        try:
+            return stepfunctions.create_transform_job(sagemaker, resource, parameters)
+        except stepfunctions.TaskFailed as failure:
+            raise sfn._ExecutionError(failure.error, failure.cause) from failure
+
+    sfn._SERVICE_DISPATCH[stepfunctions.RESOURCE] = run
+    sfn._AWS_SDK_SERVICE_MAP["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
+    sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
+
+
+def _register_cloudformation(sagemaker: SageMaker) -> None:
+    provisioners = _module("services.cloudformation.provisioners")
+    for name, kind in cloudformation.resource_types(sagemaker).items():
+        provisioners._RESOURCE_HANDLERS[name] = _type_handlers(kind, provisioners)
+        provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
+        if kind.create_only:
+            provisioners._REPLACING_PROPERTIES[name] = kind.create_only
+            provisioners._CUSTOM_NAME_REPLACEMENT[name] = {"name": kind.name_property}
+
+
+def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict[str, Any]:
+    def create(logical_id: str, properties: dict, stack: str) -> tuple[str, dict]:
+        return kind.create(provisioners._physical_name(stack, logical_id, max_len=63), properties)
+
+    def update(identifier: str, old: dict, new: dict, stack: str) -> tuple[str, dict]:
+        return kind.update(identifier, old, new)
+
+    def delete(identifier: str, properties: dict) -> None:
+        kind.delete(identifier)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
+def _register_iam() -> None:
+    """Let AUTH=true name SageMaker's actions and resources, and count plain HTTP on loopback as secure transport."""
+    app, actions = _module("app"), _module("core.iam_actions")
+    actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+    actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+    arn_of, pin = actions.extract_resource_arn, app.pin_request_origin
+
+    def extract(service, method, path, headers, body, query_params, region, account_id) -> str:
+        if service != "sagemaker":
+            return arn_of(service, method, path, headers, body, query_params, region, account_id)
+        return _sagemaker_arn(Scope(account_id, region), body)
+
+    actions.extract_resource_arn = extract
+    app.pin_request_origin = lambda address, secure: pin(address, True)
+
+
+def _sagemaker_arn(scope: Scope, body: bytes) -> str:
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return "*"
+    for member, kind in (("TransformJobName", "transform-job"), ("ModelName", "model")):
+        if request.get(member):
+            return scope.arn(kind, request[member])
+    return request.get("ResourceArn", "*")
+
+
+# CloudFormation properties that ministack drops
+
+
+def _fix_cloudformation() -> None:
+    provisioners = _module("services.cloudformation.provisioners")
+    after = {
+        "AWS::DynamoDB::Table": _table_extras,
+        "AWS::Scheduler::Schedule": _schedule_extras,
+        "AWS::Lambda::Function": _function_extras,
+    }
+    for name, extras in after.items():
+        _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
+    s3 = _module("services.s3")
+    provisioners._S3_BUCKET_CONFIGURATIONS = (
+        *provisioners._S3_BUCKET_CONFIGURATIONS,
+        ("BucketEncryption", _encryption_xml, s3._put_bucket_encryption, s3._delete_bucket_encryption),
+        ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
+        ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
+    )
+
+
+def _wrap_type(handlers: dict[str, Any], extras: Callable[[str, dict], None]) -> None:
+    """Run `extras(name, properties)` after a type's create and update."""
+    create, update = handlers["create"], handlers["update"]
+
+    def create_and_more(logical_id: str, properties: dict, stack: str) -> tuple[str, dict]:
+        result = create(logical_id, properties, stack)
+        extras(result[0], properties)
+        return result
+
+    def update_and_more(identifier: str, old: dict, new: dict, *rest: Any) -> tuple[str, dict]:
+        result = update(identifier, old, new, *rest)
+        extras(result[0], new)
+        return result
+
+    handlers["create"], handlers["update"] = create_and_more, update_and_more
+
+
+def _table_extras(name: str, properties: dict) -> None:
+    dynamodb, true = _module("services.dynamodb"), _module("services.cloudformation.provisioners")._cfn_bool
+    if ttl := properties.get("TimeToLiveSpecification"):
+        specification = {"Enabled": true(ttl.get("Enabled")), "AttributeName": ttl.get("AttributeName")}
+        dynamodb._update_ttl({"TableName": name, "TimeToLiveSpecification": specification})
+    if recovery := properties.get("PointInTimeRecoverySpecification"):
+        specification = {"PointInTimeRecoveryEnabled": true(recovery.get("PointInTimeRecoveryEnabled"))}
+        dynamodb._update_continuous_backups({"TableName": name, "PointInTimeRecoverySpecification": specification})
+
+
+def _schedule_extras(name: str, properties: dict) -> None:
+    record = _module("services.scheduler")._schedules.get(f"{properties.get('GroupName', 'default')}/{name}")
+    for member in ("ScheduleExpressionTimezone", "StartDate", "EndDate", "KmsKeyArn"):
+        if record is not None and member in properties:
+            record[member] = properties[member]
+        elif record is not None:
+            record.pop(member, None)
+
+
+def _function_extras(name: str, properties: dict) -> None:
+    function = _module("services.lambda_svc")._functions.get(name)
+    reserved = properties.get("ReservedConcurrentExecutions")
+    if function is not None:
+        function["concurrency"] = None if reserved is None else int(reserved)
+
+
+def _encryption_xml(encryption: dict) -> bytes:
+    root = Element("ServerSideEncryptionConfiguration", xmlns=_module("services.s3").S3_NS)
+    for rule in encryption.get("ServerSideEncryptionConfiguration", []):
+        default = rule.get("ServerSideEncryptionByDefault", {})
+        element = SubElement(SubElement(root, "Rule"), "ApplyServerSideEncryptionByDefault")
+        SubElement(element, "SSEAlgorithm").text = default.get("SSEAlgorithm")
+        if default.get("KMSMasterKeyID"):
+            SubElement(element, "KMSMasterKeyID").text = default["KMSMasterKeyID"]
+    return tostring(root)
+
+
+def _tags_xml(tags: list) -> bytes:
+    root = Element("Tagging", xmlns=_module("services.s3").S3_NS)
+    tag_set = SubElement(root, "TagSet")
+    for tag in tags:
+        element = SubElement(tag_set, "Tag")
+        SubElement(element, "Key").text, SubElement(element, "Value").text = str(tag["Key"]), str(tag["Value"])
+    return tostring(root)
+
+
+def _lifecycle_xml(lifecycle: dict) -> bytes:
+    root = Element("LifecycleConfiguration", xmlns=_module("services.s3").S3_NS)
+    for rule in lifecycle.get("Rules", []):
+        element = SubElement(root, "Rule")
+        if rule.get("Id"):
+            SubElement(element, "ID").text = rule["Id"]
+        SubElement(element, "Status").text = rule.get("Status", "Enabled")
+        SubElement(SubElement(element, "Filter"), "Prefix").text = rule.get("Prefix", "")
+        for member, parent, child in (
+            ("ExpirationInDays", "Expiration", "Days"),
+            ("NoncurrentVersionExpirationInDays", "NoncurrentVersionExpiration", "NoncurrentDays"),
+        ):
+            if member in rule:
+                SubElement(SubElement(element, parent), child).text = str(rule[member])
+        if days := (rule.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"):
+            abort = SubElement(element, "AbortIncompleteMultipartUpload")
+            SubElement(abort, "DaysAfterInitiation").text = str(days)
+        if days := (rule.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"):
+            SubElement(SubElement(element, "NoncurrentVersionExpiration"), "NoncurrentDays").text = str(days)
+    return tostring(root)
+
+
+# Lambda: a bounded pool, logs without waiting, errors by their own names
+
+
+def _fix_lambda() -> None:
+    runtime, service = _module("core.lambda_runtime"), _module("services.lambda_svc")
+    limit = max(4, 2 * (os.cpu_count() or 2))
+    pool = Pool(runtime._workers, runtime._lock, runtime.kill_workers, limit)
+
+    def acquire(func_name, config, code_zip, qualifier="$LATEST", max_concurrency=None):
+        key = runtime._worker_key(func_name, config, qualifier)
+        create = lambda: runtime._worker_class_for(config)(func_name, config, code_zip)  # noqa: E731
+        return pool.acquire(key, create, max_concurrency)
+
+    def invalidate(func_name, qualifier=None, account=None, region=None):
+        wanted = (account, region, func_name, qualifier)
+        pool.retire(lambda key: all(w is None or w == k for w, k in zip(wanted, key.split(":"), strict=False)))
+
+    for name, function in (
+        ("acquire_worker", acquire),
+        ("release_worker", pool.release),
+        ("invalidate_worker", invalidate),
+    ):
+        setattr(runtime, name, function)
+        setattr(service, name, function)
+    _mark_end_of_log(runtime)
+    _name_errors(runtime, service)
+    _publish_embedded_metrics(service)
+
+
+def _mark_end_of_log(runtime: Any) -> None:
+    """Have the worker end each invocation's log with a mark, so that reading it needs no waiting in the dark."""
+    end = "        _real_stdout.flush()\n\nrun()"
+    trace = '"trace": traceback.format_exc()})'
+    script = runtime._PYTHON_WORKER_SCRIPT
+    if script.count(end) != 1 or script.count(trace) != 1:
+        raise MissingHook(f"ministack's Lambda worker script has changed; tested with ministack {TESTED_VERSION}")
+    mark = f'        sys.stderr.write("{END_OF_LOG}\\n")\n        sys.stderr.flush()\n'
+    script = script.replace(trace, trace.replace("})", ', "error_type": type(e).__name__})'))
+    runtime._PYTHON_WORKER_SCRIPT = script.replace(end, mark + end)
+    plain = runtime.Worker._drain_stderr_bounded
+
+    def drain(worker, *_: float) -> str:
+        if not str(worker.config.get("Runtime", "")).startswith("python"):
+            return plain(worker, 0.0, 0.005, 0.25)
+        return "\n".join(_lines_until_mark(worker._stderr_queue))
+
+    runtime.Worker._drain_stderr_bounded = drain
+
+
+def _lines_until_mark(lines: Any) -> Iterator[str]:
+    import queue
+
+    deadline = time.monotonic() + LOG_END_WAIT_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            line = lines.get(timeout=left)
+        except queue.Empty:
+            return
+        if line == END_OF_LOG:
+            return
+        yield line
+
+
+def _name_errors(runtime: Any, service: Any) -> None:
+    """Answer a failed function with its exception's class name, which Retry and Catch of a state machine name."""
+    last = threading.local()
+    invoke, execute = runtime.Worker.invoke, service._execute_function_warm
+
+    def remembering(worker, *args, **kwargs):
+        last.result = invoke(worker, *args, **kwargs)
+        return last.result
+
+    def named(func: dict, event: Any, request_id: str) -> dict:
+        last.result = {}
+        outcome = execute(func, event, request_id)
+        if outcome.get("error") and last.result.get("error_type"):
+            outcome["body"]["errorType"] = last.result["error_type"]
+            outcome["body"]["requestId"] = request_id
+            outcome["body"]["stackTrace"] = last.result.get("trace", "").splitlines(keepends=True)[1:-1]
+        return outcome
+
+    runtime.Worker.invoke, service._execute_function_warm = remembering, named
+
+
+def _publish_embedded_metrics(service: Any) -> None:
+    cloudwatch, write = _module("services.cloudwatch"), service._emit_lambda_logs
+
+    def write_and_publish(func: dict, request_id: str, log_text: str, *args, **kwargs) -> None:
+        write(func, request_id, log_text, *args, **kwargs)
+        for datum in emf.metrics_of(log_text or ""):
+            moment = datum.timestamp or time.time()
+            cloudwatch._store_datum(
+                datum.namespace, datum.name, datum.dimensions, moment, datum.unit, None, datum.values, None, None
+            )
+
+    service._emit_lambda_logs = write_and_publish
+
+
+# CloudWatch: alarms per dimension with missing data, metrics of Step Functions
+
+
+def _fix_metrics() -> None:
+    cloudwatch, sfn = _module("services.cloudwatch"), _module("services.stepfunctions")
+    cloudwatch._evaluate_alarm = _evaluate_alarm
+    emit = sfn._emit_execution_status_event
+
+    def emit_and_count(execution: dict) -> None:
+        emit(execution)
+        for name, value, unit in _execution_metrics(execution):
+            where = {"StateMachineArn": execution["stateMachineArn"]}
+            cloudwatch.record_metric("AWS/States", name, value, unit, where)
+
+    sfn._emit_execution_status_event = emit_and_count
+
+
+def _execution_metrics(execution: dict) -> list[tuple[str, float, str]]:
+    ends = {
+        "SUCCEEDED": "ExecutionsSucceeded",
+        "FAILED": "ExecutionsFailed",
+        "TIMED_OUT": "ExecutionsTimedOut",
+        "ABORTED": "ExecutionsAborted",
+    }
+    if execution["status"] not in ends:
+        return [("ExecutionsStarted", 1, "Count")]
+    started, stopped = (datetime.fromisoformat(execution[k].replace("Z", "+00:00")) for k in ("startDate", "stopDate"))
+    milliseconds = (stopped - started).total_seconds() * 1000
+    counts = [(name, float(status == execution["status"]), "Count") for status, name in ends.items()]
+    return [*counts, ("ExecutionTime", milliseconds, "Milliseconds")]
+
+
+def _evaluate_alarm(alarm: dict) -> None:
+    cloudwatch = _module("services.cloudwatch")
+    if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
+        return
+    key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
+    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+    values = [
+        cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
+        for points in alarms.windows(alarm, cloudwatch._metrics.get(key) or [], time.time())
+    ]
+    state, reason = alarms.evaluate(alarm, values)
+    before = alarm["StateValue"]
+    if state == before:
+        return
+    alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
+    cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _tick_alarms() -> None:
+    cloudwatch, responses = _module("services.cloudwatch"), _module("core.responses")
+    while True:
+        time.sleep(ALARM_TICK_SECONDS)
+        for account, region in {key[:2] for key in list(cloudwatch._alarms._data)}:
+            with responses.request_scope(account, region):
+                cloudwatch._evaluate_all_alarms()
+
+
+# EventBridge Scheduler: time zones, context attributes, retries, dead letters, a clock that can be hurried
+
+
+class Clock:
+    """The scheduler's view of time: real time plus an offset; nothing else in the cloud sees it.
+
+    Hurrying the clock only makes the sweep find a schedule due; role, target and input take the usual path.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._deliveries_pool = ThreadPoolExecutor(4, thread_name_prefix="scheduler-delivery")
+        self._handled: dict[tuple, datetime] = {}
+        self._started = datetime.now(UTC)
+        self.reset()
+
+    def reset(self) -> None:
+        with self._lock:
+            self.offset = timedelta()
+            self.deliveries = 1
+            self._handled.clear()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    def install(self) -> None:
+        scheduler = _module("services.scheduler")
+        scheduler._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
+        scheduler._tick_schedules = self.sweep
+
+    def sweep(self) -> list[dict[str, str]]:
+        """Fire what is due by now; return `{schedule, arn, scheduled_time}` for each that fired."""
+        with self._lock:
+            fired = []
+            for (account, region, _), schedule in list(_module("services.scheduler")._schedules._data.items()):
+                due = self._due(schedule)
+                if due is not None:
+                    self._fire(Scope(account, region), schedule, due)
+                    name, arn = schedule["Name"], schedule["Arn"]
+                    fired.append({"schedule": name, "arn": arn, "scheduled_time": schedules.iso(due)})
+            return fired
+
+    def advance(self, delta: timedelta) -> list[dict[str, str]]:
+        """Move the clock forward and sweep."""
+        with self._lock:
+            self.offset += delta
+            return self.sweep()
+
+    def advance_to_next(self, wanted: str) -> list[dict[str, str]]:
+        """Move the clock to the next occurrence of one schedule and sweep. Raises NoSuchSchedule."""
+        with self._lock:
+            schedule = self._find(wanted)
+            due = schedules.next_fire(schedule, self._after(schedule), _next_cron)
+            if due is None:
+                raise NoSuchSchedule(f"schedule {schedule['Name']} has no next occurrence ({schedule['State']})")
+            return self.advance(max(due - self.now(), timedelta()))
+
+    def _find(self, wanted: str) -> dict:
+        owners = _schedule_owners()
+        known = _module("services.scheduler")._schedules._data
+        found = [s for s in known.values() if schedules.matches(s, wanted, owners.get(s["Name"]))]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(sorted(s["Name"] for s in (found or known.values()))) or "none"
+        raise NoSuchSchedule(
+            f"{len(found)} schedules match {wanted!r}; {'they are' if found else 'there are'}: {names}"
+        )
+
+    def _key(self, schedule: dict) -> tuple:
+        members = ("ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "State")
+        return (schedule["Arn"], schedule["CreationDate"], *(schedule.get(member) for member in members))
+
+    def _after(self, schedule: dict) -> datetime:
+        """Return the moment up to which the schedule has been looked at: at first, just before it was created."""
+        created = schedules.instant(schedule["CreationDate"])
+        first = not any(key[0] == schedule["Arn"] for key in self._handled) and created >= self._started
+        return self._handled.setdefault(self._key(schedule), created - timedelta(seconds=1) if first else self.now())
+
+    def _due(self, schedule: dict) -> datetime | None:
+        due = schedules.latest_due(schedule, self._after(schedule), self.now(), _next_cron)
+        if due is not None:
+            self._handled[self._key(schedule)] = due
+        return due
+
+    def _fire(self, scope: Scope, schedule: dict, due: datetime) -> None:
+        execution = _module("core.responses").new_uuid()
+        for _ in range(self.deliveries):
+            self._deliveries_pool.submit(_deliver, scope, dict(schedule), due, execution)
+
+
+def _schedule_owners() -> dict[str, tuple[str, str]]:
+    """Return the stack and logical id that own each schedule."""
+    owners = {}
+    for (_, _, stack), record in list(_module("services.cloudformation")._stacks._data.items()):
+        for logical_id, resource in (record.get("_resources") or {}).items():
+            if resource.get("ResourceType") == "AWS::Scheduler::Schedule":
+                owners[resource.get("PhysicalResourceId")] = (stack, logical_id)
+    return owners
+
+
+def _next_cron(expression: str, after: datetime) -> datetime | None:
+    eventbridge = _module("services.eventbridge")
+    fields = eventbridge._parse_cron_fields(expression)
+    if fields is None:
+        return None
+    found = eventbridge._cron_next_fire(fields, after.replace(tzinfo=UTC))
+    return None if found is None else found.replace(tzinfo=None)
+
+
+def _deliver(scope: Scope, schedule: dict, due: datetime, execution: str) -> None:
+    """Invoke the target; after the retry policy is used up, the message goes to the dead-letter queue."""
+    target = schedule.get("Target") or {}
+    attempts = 1 + min(int((target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", 185)), 3)
+    with _module("core.responses").request_scope(scope.account, scope.region):
+        for attempt in range(1, attempts + 1):
+            text = schedules.target_input(target.get("Input") or "", schedule["Arn"], due, execution, attempt)
+            problem = _invoke(scope, schedule, {**target, "Input": text} if text else target, due, execution)
+            if problem is None:
+                return
+            logger.warning("schedule %s, attempt %d: %s", schedule["Name"], attempt, problem)
+            time.sleep(0.2 * attempt)
+        _to_dead_letters(schedule, target, text, problem, attempts)
+
+
+def _invoke(scope: Scope, schedule: dict, target: dict, due: datetime, execution: str) -> str | None:
+    """Invoke once; return what went wrong, as far as the kind of target tells."""
+    arn = target.get("Arn", "")
+    if re.match(r"arn:aws:states:[^:]+:[^:]+:stateMachine:", arn):
+        request = {"stateMachineArn": arn, "input": target.get("Input") or "{}"}
+        status, _, body = _module("services.stepfunctions")._start_execution(request)
+        return None if status < 400 else body.decode(errors="replace")
+    event = {
+        "EventId": execution,
+        "Source": "aws.scheduler",
+        "DetailType": "Scheduled Event",
+        "Detail": "{}",
+        "Time": due.timestamp(),
+        "Resources": [schedule["Arn"]],
+        "Account": scope.account,
+        "Region": scope.region,
+    }
+    try:
+        _module("services.eventbridge")._invoke_target(target, event, schedule)
+    except Exception:
+        logger.exception("schedule %s", schedule["Name"])
+        return traceback.format_exc(limit=1)
+    return None
+
+
+def _to_dead_letters(schedule: dict, target: dict, text: str, problem: str, attempts: int) -> None:
+    queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if not queue_arn:
+        logger.error("schedule %s gave up and has no dead-letter queue: %s", schedule["Name"], problem)
+        return
+    spec = _module("core.arn").parse_arn(queue_arn)
+    body, attributes = schedules.dead_letter(schedule, text, problem, attempts)
+    _module("services.eventbridge")._dispatch_to_sqs(spec, body)
+    queue = _module("services.sqs")._queue_by_arn(queue_arn)
+    if queue:
+        typed = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()}
+        queue["messages"][-1]["message_attributes"].update(typed)

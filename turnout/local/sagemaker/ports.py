@@ -1,0 +1,40 @@
+"""What the SageMaker of the local cloud needs from the rest of it. `emulator.py` provides it."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose resources: names are unique within one account and one region."""
+
+    account: str
+    region: str
+
+    def arn(self, kind: str, name: str) -> str:
+        """Return a SageMaker ARN; names are in lower case there, as AWS has them."""
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
+
+
+class Cloud(Protocol):
+    """The neighbours: other services of the same emulator."""
+
+    work_dir: Path  # scratch space for containers
+    log_dir: Path  # one log file per container
+
+    def scope(self) -> Scope:
+        """Return the scope of the request being handled."""
+
+    def enter(self, scope: Scope) -> AbstractContextManager[None]:
+        """Act for `scope` in a thread that handles no request."""
+
+    def client(self, service: str, scope: Scope) -> Any:
+        """Return a boto3 client that talks to this emulator."""
+
+    def endpoint_url(self) -> str:
+        """Return the emulator's own URL."""
+
+    def publish_event(self, scope: Scope, detail_type: str, detail: dict, resources: list[str]) -> None:
+        """Put an event of source `aws.sagemaker` on the default bus."""
