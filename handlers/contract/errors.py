@@ -12,6 +12,7 @@ TurnoutError
 │   ├── TooManyInstances        413 too_many_instances
 │   └── StoreUnavailable        503 store_unavailable
 └── RunError                    a pipeline run stops; Step Functions sees the class name
+    ├── BadTrigger              what started the execution is not a trigger
     ├── EmptyInput              no object or no row under the input location
     ├── MissingColumns          the input lacks columns of the schema
     ├── WrongColumnType         a column cannot hold the schema's type
@@ -84,6 +85,10 @@ class RunError(TurnoutError):
     """Base of errors that stop a pipeline run; repeating the step would not help."""
 
     code = "run_error"
+
+
+class BadTrigger(RunError):
+    code = "bad_trigger"
 
 
 class EmptyInput(RunError):

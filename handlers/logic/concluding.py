@@ -1,0 +1,179 @@
+"""The end of a run: verified and visible at once, or recorded as failed with everything left as it was."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from handlers.contract import layout, metrics
+from handlers.contract.card import ModelCard
+from handlers.contract.modes import ServingMode
+from handlers.contract.pipeline import Conclude, Concluded, Published
+from handlers.contract.records import Generation, Pointer, Run
+from handlers.logic.moments import format_moment, parse_moment, seconds_between
+from handlers.logic.ports import Clock, MetricSink, ObjectMissing, Objects, Records
+from handlers.logic.scores import KEEPS_SCORES
+from handlers.logic.verification import verify
+
+#: Writers that may move the pointer while one run tries to: a rollback, a run that overlaps.
+POINTER_ATTEMPTS = 5
+#: Characters of a failure's cause in the ledger (Step Functions' own limit is 32,768).
+MAX_CAUSE = 4_000
+
+
+class PointerContended(RuntimeError):
+    """The pointer changed under every attempt to move it; trying again later helps."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Concludes runs of one model. Doing it twice for a run ends in the same state."""
+
+    card: ModelCard
+    mode: ServingMode
+    model_version: str
+    bucket: str
+    objects: Objects
+    records: Records
+    metric_sink: MetricSink
+    clock: Clock
+
+    def conclude(self, event: Conclude) -> Concluded:
+        """Record a run's outcome. Raises VerificationFailed, after which nothing of the run is visible."""
+        run = self.records.run(event["run_id"]) if event.get("run_id") else None
+        if run is not None and run.status == "succeeded":
+            return self._concluded(run.id, run.status)
+        return OUTCOMES[event["outcome"]](self, event, run)
+
+    def _succeed(self, event: Conclude, run: Run | None) -> Concluded:
+        run_id, prepared, published = event["run_id"], event["prepared"], event["published"]
+        verify(prepared, published, self._receipts(run_id, len(prepared["shards"])), self.mode)
+        generation = self._manifest(event)
+        self.records.put_generation(generation)
+        self._make_visible(generation)
+        now = self.clock()
+        seconds = seconds_between(event["started_at"], now)
+        # Metrics before the ledger: a retry in between counts twice, the other way round not at all.
+        self.metric_sink.put(
+            {
+                metrics.RUN_SUCCEEDED: 1,
+                metrics.ROWS_IN: generation.rows_in,
+                metrics.ROWS_SCORED: generation.rows_scored,
+                metrics.ROWS_QUARANTINED: generation.rows_quarantined,
+                metrics.ROWS_PUBLISHED: generation.rows_published,
+                metrics.RUN_SECONDS: seconds,
+            }
+        )
+        if run is not None:
+            report = _report(event, generation, seconds)
+            ended = replace(run, status="succeeded", ended_at=format_moment(now), error=None, cause=None, report=report)
+            self.records.put_run(ended)
+        return self._concluded(run_id, "succeeded")
+
+    def _fail(self, event: Conclude, run: Run | None) -> Concluded:
+        """Record a failure; also one that happened before the run had an id, of which only the metric tells."""
+        self.metric_sink.put({metrics.RUN_FAILED: 1})
+        # A duplicate that fails must not mark the run of the execution that owns the slot.
+        if run is not None and run.execution == event["execution"]:
+            self.records.put_run(
+                replace(
+                    run,
+                    status="failed",
+                    ended_at=format_moment(self.clock()),
+                    error=event.get("error") or "unknown",
+                    cause=readable_cause(event.get("cause") or ""),
+                    report={"prepared": event["prepared"]} if event.get("prepared") else None,
+                )
+            )
+        return Concluded(run_id=event.get("run_id") or "", status="failed", visible=False)
+
+    def _concluded(self, run_id: str, status: str) -> Concluded:
+        pointer = self.records.pointer()
+        return Concluded(run_id=run_id, status=status, visible=run_id in (pointer.results, pointer.scores))
+
+    def _receipts(self, run_id: str, count: int) -> list[Published]:
+        receipts = []
+        for index in range(count):
+            try:
+                body = self.objects.get(self.bucket, layout.receipt_key(self.card.model, run_id, index))
+            except ObjectMissing:
+                continue  # verification says which one is not there
+            receipts.append(json.loads(body))
+        return receipts
+
+    def _manifest(self, event: Conclude) -> Generation:
+        prepared, published = event["prepared"], event["published"]
+        scored_at = parse_moment(event["scored_at"])
+        prefix = layout.results_prefix(self.card.model, event["run_id"], scored_at.strftime("%Y-%m-%d"))
+        return Generation(
+            id=event["run_id"],
+            model_version=self.model_version,
+            scored_at=format_moment(scored_at),
+            published_at=format_moment(self.clock()),
+            rows_in=prepared["rows_in"],
+            rows_scored=sum(shard["rows_scored"] for shard in published),
+            rows_quarantined=prepared["rows_quarantined"],
+            rows_published=sum(shard["rows_published"] for shard in published),
+            key_type=prepared["key_type"],
+            results_uri=f"s3://{self.bucket}/{prefix}",
+            quarantine_uri=prepared.get("quarantine_uri"),
+            expires_at=int(scored_at.timestamp()) + self.card.retention_seconds,
+        )
+
+    def _make_visible(self, generation: Generation) -> None:
+        for _ in range(POINTER_ATTEMPTS):
+            pointer = self.records.pointer()
+            moved = self._moved(pointer, generation)
+            if moved is None or self.records.move_pointer(moved, expected_revision=pointer.revision):
+                return
+        raise PointerContended(f"generation {generation.id}: the pointer moved {POINTER_ATTEMPTS} times meanwhile")
+
+    def _moved(self, pointer: Pointer, generation: Generation) -> Pointer | None:
+        """Return the pointer that shows the generation, or None when there is nothing (newer) to show."""
+        moved = pointer
+        if self._is_newer(generation, pointer.results):
+            moved = replace(moved, results=generation.id)
+        # A generation that a rollback has set aside stays there, even if its conclusion is repeated.
+        set_aside = pointer.previous_scores == generation.id
+        if KEEPS_SCORES[self.mode] and not set_aside and self._is_newer(generation, pointer.scores):
+            moved = replace(moved, scores=generation.id, previous_scores=pointer.scores)
+        return None if moved == pointer else replace(moved, revision=pointer.revision + 1)
+
+    def _is_newer(self, generation: Generation, visible_id: str | None) -> bool:
+        if visible_id is None:
+            return True
+        if visible_id == generation.id:
+            return False
+        visible = self.records.generation(visible_id)
+        return visible is None or parse_moment(generation.scored_at) >= parse_moment(visible.scored_at)
+
+
+OUTCOMES = {"succeeded": Conclusion._succeed, "failed": Conclusion._fail}
+
+
+def _report(event: Conclude, generation: Generation, seconds: int) -> dict[str, Any]:
+    return {
+        "rows_in": generation.rows_in,
+        "rows_scored": generation.rows_scored,
+        "rows_quarantined": generation.rows_quarantined,
+        "rows_published": generation.rows_published,
+        "reasons": event["prepared"]["reasons"],
+        "shards": len(event["prepared"]["shards"]),
+        "results_uri": generation.results_uri,
+        "quarantine_uri": generation.quarantine_uri,
+        "scored_at": generation.scored_at,
+        "seconds": seconds,
+    }
+
+
+def readable_cause(cause: str) -> str:
+    """Return the sentence inside Step Functions' `Cause`: Lambda's message or the transform job's reason, else all."""
+    try:
+        parsed = json.loads(cause)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict) and "errorMessage" in parsed:
+        cause = str(parsed["errorMessage"])
+    elif isinstance(parsed, dict) and "TransformJobName" in parsed:
+        reason = parsed.get("FailureReason") or "no reason given"
+        cause = f"transform job {parsed['TransformJobName']} {parsed.get('TransformJobStatus', 'Failed')}: {reason}"
+    return cause[:MAX_CAUSE]

@@ -1,0 +1,128 @@
+"""Which generation is visible, and the scores in it. Standard library only: this is the front door's hot path."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from handlers.contract.errors import BadKey, NotScoredYet, RequestError, UnknownKey
+from handlers.contract.predictions import Instance, Key, Prediction
+from handlers.contract.records import Generation, Pointer
+from handlers.logic.moments import seconds_between
+from handlers.logic.ports import Clock, Records, ScoreStore
+
+#: How long a warm environment may answer from a generation that is no longer the visible one.
+POINTER_SECONDS = 2.0
+
+#: What `source` says of a prediction that was computed before it was asked for.
+SOURCE = "precomputed"
+
+
+@dataclass
+class Visible:
+    """The pointer, read at most every POINTER_SECONDS, and the manifests it leads to, which never change."""
+
+    records: Records
+    monotonic: Callable[[], float]
+    _pointer: Pointer | None = None
+    _read_at: float = 0.0
+    _manifests: dict[str, Generation] = field(default_factory=dict)
+
+    def pointer(self) -> Pointer:
+        if self._pointer is None or self.monotonic() - self._read_at >= POINTER_SECONDS:
+            # The moment before reading: a pointer that moves meanwhile is not kept longer than promised.
+            read_at = self.monotonic()
+            self._pointer, self._read_at = self.records.pointer(), read_at
+        return self._pointer
+
+    def generation(self, generation_id: str | None) -> Generation | None:
+        if generation_id is None:
+            return None
+        if generation_id not in self._manifests:
+            found = self.records.generation(generation_id)
+            if found is None:
+                return None
+            self._manifests = {generation_id: found}
+        return self._manifests[generation_id]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One model's front door as its predictor sees it."""
+
+    stage: str
+    model: str
+    mode: str
+    model_version: str  # deployed now; a generation may be of an earlier one
+    max_staleness_seconds: int
+    results_uri: str
+    visible: Visible
+    scores: ScoreStore
+    clock: Clock
+
+    def is_stale(self, age_seconds: int) -> bool:
+        return age_seconds > self.max_staleness_seconds
+
+
+def look_up(door: Door, instances: list[Instance]) -> list[Prediction | RequestError]:
+    """Return the visible generation's score of each instance's key, or why there is none, in order.
+
+    Keys are compared as text. Raises NotScoredYet when there is nothing to look in.
+    """
+    now = door.clock()
+    generation = scored_generation(door, now)
+    keys = [None if instance.key is None else str(instance.key) for instance in instances]
+    wanted = [key for key in keys if key is not None]
+    if len(wanted) == 1:
+        found = {wanted[0]: door.scores.get(generation.id, wanted[0])}
+    else:
+        found = dict(door.scores.get_many(generation.id, wanted))
+    age = seconds_between(generation.scored_at, now)
+    answers: list[Prediction | RequestError] = []
+    for key in keys:
+        score = found.get(key) if key is not None else None
+        if score is None or score.expires_at <= now.timestamp():
+            answers.append(_no_score(key, generation))
+        else:
+            answers.append(_prediction(door, key, score.prediction, generation, age))
+    return answers
+
+
+def scored_generation(door: Door, now: datetime) -> Generation:
+    """Return the generation that lookups read. Raises NotScoredYet when there is none, or it has expired."""
+    generation = door.visible.generation(door.visible.pointer().scores)
+    if generation is None:
+        raise NotScoredYet(f"model {door.model!r} has no published scores yet", model=door.model)
+    if generation.expires_at <= now.timestamp():
+        raise NotScoredYet(
+            f"the scores of model {door.model!r} have expired: its last generation is of {generation.scored_at}",
+            model=door.model,
+            generation=generation.id,
+            scored_at=generation.scored_at,
+        )
+    return generation
+
+
+def _no_score(key: str | None, generation: Generation) -> RequestError:
+    if key is None:
+        return BadKey("this model's predictions are looked up by key; the instance has none")
+    return UnknownKey(f"generation {generation.id} has no score for key {key!r}", key=key, generation=generation.id)
+
+
+def _prediction(door: Door, key: str, prediction: object, generation: Generation, age: int) -> Prediction:
+    return Prediction(
+        model=door.model,
+        mode=door.mode,
+        key=typed_key(key, generation.key_type),
+        prediction=prediction,
+        source=SOURCE,
+        model_version=generation.model_version,
+        generation=generation.id,
+        scored_at=generation.scored_at,
+        age_seconds=age,
+        stale=door.is_stale(age),
+    )
+
+
+def typed_key(key: str, key_type: str) -> Key:
+    """Return a key that was found as the data has it: an integer column answers with JSON integers."""
+    return int(key) if key_type == "integer" else key

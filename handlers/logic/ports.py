@@ -1,0 +1,92 @@
+"""What logic needs from the outside world: Protocols that adapters fulfil and tests fake."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Protocol
+
+from handlers.contract.records import Generation, Pointer, Run
+
+#: Returns the present moment, aware, in UTC.
+Clock = Callable[[], datetime]
+
+
+class ObjectMissing(LookupError):
+    """The object store has no object of that name."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object in a listing; `size` is bytes."""
+
+    key: str
+    size: int
+
+
+class Objects(Protocol):
+    """A flat object store (S3)."""
+
+    def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects under a prefix in the order of their keys (UTF-8 bytes)."""
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """Return a whole object. Raises ObjectMissing."""
+
+    def put(self, bucket: str, key: str, body: bytes | BinaryIO) -> None:
+        """Write a whole object; it appears at once or not at all."""
+
+    def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete objects; names that do not exist are no error."""
+
+
+class Records(Protocol):
+    """Pointer, run ledger and manifests in the model's table."""
+
+    def pointer(self) -> Pointer:
+        """Return the pointer; one of revision 0 when nothing was ever published."""
+
+    def move_pointer(self, to: Pointer, *, expected_revision: int) -> bool:
+        """Write the pointer if its revision is still the expected one; return whether it was."""
+
+    def generation(self, generation_id: str) -> Generation | None:
+        """Return a manifest, or None."""
+
+    def put_generation(self, generation: Generation) -> None:
+        """Write a manifest; the same manifest again changes nothing."""
+
+    def claim(self, run: Run) -> Run:
+        """Write the run unless its id is taken; return the run that holds the id now."""
+
+    def run(self, run_id: str) -> Run | None:
+        """Return a run of the ledger, or None."""
+
+    def put_run(self, run: Run) -> None:
+        """Overwrite a run of the ledger."""
+
+
+@dataclass(frozen=True)
+class StoredScore:
+    """One score as read back. `prediction` equals, bit for bit, what was put; `expires_at` is epoch seconds."""
+
+    prediction: Any
+    expires_at: int
+
+
+class ScoreStore(Protocol):
+    """Scores of many generations side by side, by key as text. How they lie in the table is the store's business."""
+
+    def put_shard(self, generation: str, rows: Iterable[tuple[str, Any]], *, expires_at: int) -> int:
+        """Write (key, prediction) pairs and return how many; the same pairs again leave the same state."""
+
+    def get(self, generation: str, key: str) -> StoredScore | None:
+        """Return one score, or None. An expired score may still be returned."""
+
+    def get_many(self, generation: str, keys: Sequence[str]) -> dict[str, StoredScore]:
+        """Return the scores that exist, by key; `keys` may repeat."""
+
+
+class MetricSink(Protocol):
+    """Where a pipeline step leaves its metrics."""
+
+    def put(self, metrics: Mapping[str, float]) -> None:
+        """Record one value per metric name of `handlers.contract.metrics`."""

@@ -1,0 +1,111 @@
+"""HTTP API events (payload 2.0) to what a caller asks for, and every way in which a caller can be wrong."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.contract.errors import BadBody, BadKey, TooManyInstances
+from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES, Instance
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Instances to predict for. `several`: the caller sent a list and gets a list."""
+
+    instances: list[Instance]
+    several: bool
+
+
+def path_key(event: Event) -> str:
+    """Return the key in a lookup's path, exactly as it is in the data. Raises BadKey.
+
+    API Gateway has decoded `pathParameters` before it calls us, so decoding again would turn the key
+    `a%2Fb` into `a/b`. There is one exception: a gateway may leave `%25` alone while it decodes everything
+    else (the local cloud's does), and that one escape is undone here. AWS's own HTTP API was seen
+    to decode paths twice (live captures of 2026-07, published with github.com/hotsock/voker: it rejects
+    `100%25` and cuts at `%3F`), so there a key with `%` or `?` is looked up with POST, whose body nobody decodes.
+    `+` is a plus sign in a path, never a blank.
+    """
+    key = (event.get("pathParameters") or {}).get("key") or ""
+    return _checked_key(key.replace("%25", "%"))
+
+
+def asked_by_path(event: Event) -> Asked:
+    return Asked([Instance(key=path_key(event))], several=False)
+
+
+def asked_by_body(event: Event) -> Asked:
+    """Return what a POST asks for. Raises BadBody, BadKey and TooManyInstances."""
+    body = _json_body(event)
+    if not isinstance(body, dict):
+        raise BadBody(f"the body must be a JSON object, not {_kind(body)}; {_SHAPES}")
+    if "instances" not in body:
+        return Asked([_instance(body, "the body")], several=False)
+    if len(body) > 1:
+        extra = ", ".join(sorted(map(repr, body.keys() - {"instances"})))
+        raise BadBody(f"the body has 'instances' and also {extra}; {_SHAPES}")
+    instances = body["instances"]
+    if not isinstance(instances, list) or not instances:
+        raise BadBody(f"'instances' must be a list with at least one instance; {_SHAPES}")
+    if len(instances) > MAX_INSTANCES:
+        raise TooManyInstances(
+            f"{len(instances)} instances in one request; at most {MAX_INSTANCES} are allowed", limit=MAX_INSTANCES
+        )
+    return Asked([_instance(entry, f"instance {place}") for place, entry in enumerate(instances)], several=True)
+
+
+_SHAPES = 'send {"key": K, "features": {...}} (either may be left out) or {"instances": [{...}, ...]}'
+
+
+def _json_body(event: Event) -> Any:
+    body = event.get("body") or ""
+    try:
+        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (binascii.Error, ValueError, RecursionError) as error:
+        what = "is empty" if not body else f"is not JSON: {error}"
+        raise BadBody(f"the body {what}; {_SHAPES}") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _instance(entry: Any, where: str) -> Instance:
+    if not isinstance(entry, dict):
+        raise BadBody(f"{where} must be a JSON object, not {_kind(entry)}")
+    unknown = sorted(map(repr, entry.keys() - {"key", "features"}))
+    if unknown:
+        raise BadBody(f"{where} has unknown members: {', '.join(unknown)}; known are 'key' and 'features'")
+    if not entry:
+        raise BadBody(f"{where} is empty; {_SHAPES}")
+    features = entry.get("features")
+    if "features" in entry and not isinstance(features, dict):
+        raise BadBody(f"'features' of {where} must be a JSON object, not {_kind(features)}")
+    return Instance(key=_checked_key(entry["key"]) if "key" in entry else None, features=features)
+
+
+def _checked_key(key: Any) -> str | int:
+    """Return a key that may be looked up. Raises BadKey; booleans are no integers here."""
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise BadKey(f"a key is a JSON string or integer, not {_kind(key)}")
+    if key == "":
+        raise BadKey("the key is empty")
+    try:
+        length = len(str(key).encode())
+    except ValueError as error:  # a lone surrogate, or an integer of more than 4,300 digits
+        raise BadKey(f"the key cannot be written as UTF-8 text: {error}") from error
+    if length > MAX_KEY_BYTES:
+        raise BadKey(
+            f"the key has {length:,} bytes in UTF-8; at most {MAX_KEY_BYTES:,} are allowed", limit=MAX_KEY_BYTES
+        )
+    return key
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

@@ -1,0 +1,132 @@
+"""Good rows to shards: what Batch Transform reads, beside a sidecar that remembers each row's key."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from handlers.contract import layout
+from handlers.contract.card import ModelCard, WireFormat
+from handlers.contract.pipeline import Shard
+from handlers.logic.ports import Objects
+
+MAX_SHARD_ROWS = 50_000
+#: Below this many rows a further shard costs more than a further instance saves.
+MIN_SHARD_ROWS = 1_000
+#: Rows that may wait in memory until it is clear that there are enough for full shards.
+BUFFERED_ROWS = 1_000_000
+
+ROW, KEY = "row", "key"  # columns of a sidecar
+
+
+def wire_table(row: pa.Array, key: pa.Array, features: dict[str, pa.Array]) -> pa.Table:
+    """Return a table with the row number, the key, then the features by position (their names may be any text)."""
+    arrays = [row, key, *features.values()]
+    return pa.Table.from_arrays(arrays, names=[ROW, KEY, *(str(place) for place in range(len(features)))])
+
+
+def to_csv(rows: pa.Table, card: ModelCard) -> bytes:
+    """Return lines `row,[key,]feature,...` without a header: null is empty, booleans are 0 and 1.
+
+    Numbers are written in the shortest form that reads back as the same number; text is quoted.
+    """
+    names = [name for name in rows.column_names if name != KEY or card.pass_key_to_model]
+    columns = [_without_booleans(rows[name]) for name in names]
+    out = io.BytesIO()
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pyarrow.csv.write_csv(pa.Table.from_arrays(columns, names=names), out, options)
+    return out.getvalue()
+
+
+def _without_booleans(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+
+
+def to_jsonlines(rows: pa.Table, card: ModelCard) -> bytes:
+    """Return lines `{"row": n, "features": {...}}`; null features are null, not left out."""
+    names = card.feature_names
+    keys = rows[KEY].to_pylist()
+    columns = [rows[place + 2].to_pylist() for place in range(len(names))]
+    lines = []
+    for row, key, values in zip(rows[ROW].to_pylist(), keys, zip(*columns, strict=True), strict=True):
+        features = dict(zip(names, values, strict=True))
+        if card.pass_key_to_model:
+            features = {"key": key, **features}
+        lines.append(json.dumps({"row": row, "features": features}, allow_nan=False))
+    return ("\n".join(lines) + "\n").encode()
+
+
+#: Wire format -> bytes of a shard; the format's name is the shard's file extension.
+WIRE: dict[WireFormat, Callable[[pa.Table, ModelCard], bytes]] = {"csv": to_csv, "jsonlines": to_jsonlines}
+
+
+class ShardWriter:
+    """Takes good rows in order and writes them as shards of even size.
+
+    There are at least two shards per instance where each can have MIN_SHARD_ROWS rows, and none has
+    more than MAX_SHARD_ROWS. Rows wait in memory (at most BUFFERED_ROWS) until both can be promised.
+    """
+
+    def __init__(self, card: ModelCard, run_id: str, bucket: str, objects: Objects) -> None:
+        self._card, self._run_id, self._bucket, self._objects = card, run_id, bucket, objects
+        self._least = 2 * card.instance_count
+        self._full = max(MIN_SHARD_ROWS, min(MAX_SHARD_ROWS, BUFFERED_ROWS // self._least))
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self.shards: list[Shard] = []
+
+    @property
+    def rows(self) -> int:
+        """Rows taken so far, written or waiting."""
+        return sum(shard["rows"] for shard in self.shards) + self._waiting_rows
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows as `wire_table` lays them out; write when there are enough for full shards to the end."""
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows)
+        if self._waiting_rows >= (self._least + 1) * self._full:
+            waiting = self._take_waiting()
+            ready = len(waiting) // self._full - 1
+            for shard in _even(waiting.slice(0, ready * self._full), ready):
+                self._write(shard)
+            self._keep(waiting.slice(ready * self._full))
+
+    def finish(self) -> list[Shard]:
+        """Write what waits and return all shards."""
+        waiting = self._take_waiting()
+        wanted = max(self._least - len(self.shards), -(-len(waiting) // self._full))
+        count = min(wanted, max(-(-len(waiting) // self._full), len(waiting) // MIN_SHARD_ROWS, 1))
+        for shard in _even(waiting, count) if len(waiting) else ():
+            self._write(shard)
+        return self.shards
+
+    def _take_waiting(self) -> pa.Table:
+        waiting = pa.concat_tables(self._waiting) if self._waiting else pa.table({})
+        self._waiting, self._waiting_rows = [], 0
+        return waiting
+
+    def _keep(self, rows: pa.Table) -> None:
+        self._waiting, self._waiting_rows = [rows], len(rows)
+
+    def _write(self, rows: pa.Table) -> None:
+        index = len(self.shards)
+        model, wire = self._card.model, self._card.wire_format
+        sidecar = io.BytesIO()
+        pq.write_table(rows.select([ROW, KEY]), sidecar)
+        self._objects.put(self._bucket, layout.keys_key(model, self._run_id, index), sidecar.getvalue())
+        shard_key = layout.shard_key(model, self._run_id, index, wire)
+        self._objects.put(self._bucket, shard_key, WIRE[wire](rows, self._card))
+        self.shards.append(Shard(index=index, rows=len(rows)))
+
+
+def _even(rows: pa.Table, count: int) -> Iterator[pa.Table]:
+    """Yield `count` slices whose sizes differ by at most one."""
+    size, larger = divmod(len(rows), count)
+    start = 0
+    for place in range(count):
+        length = size + (place < larger)
+        yield rows.slice(start, length)
+        start += length

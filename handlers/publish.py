@@ -1,0 +1,32 @@
+"""Fourth step, once per shard: the container's answers to Parquet results and, where the mode keeps them, scores."""
+
+import os
+from functools import cache
+
+from handlers.adapters.card_store import load_card
+from handlers.adapters.clients import client
+from handlers.adapters.s3_objects import S3Objects
+from handlers.adapters.score_table import ScoreTable
+from handlers.contract.env import PipelineEnv
+from handlers.contract.modes import ServingMode
+from handlers.contract.pipeline import Published, PublishShard
+from handlers.logic.publishing import Publisher
+
+
+@cache
+def publisher() -> Publisher:
+    env = PipelineEnv.from_environ(os.environ)
+    objects = S3Objects(client("s3"))
+    return Publisher(
+        card=load_card(objects, env.spec_bucket, env.spec_key),
+        mode=ServingMode(env.mode),
+        model_version=env.model_version,
+        bucket=env.data_bucket,
+        objects=objects,
+        scores=ScoreTable(client("dynamodb"), env.table),
+    )
+
+
+def handler(event: PublishShard, context: object) -> Published:
+    """Return Published for a PublishShard. Raises IncompleteOutput."""
+    return publisher().publish(event)
