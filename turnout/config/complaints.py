@@ -24,7 +24,7 @@ _KINDS = {
     "dict_type": ("a mapping", "Write `name: value` pairs below the key."),
     "model_type": ("a mapping of settings", "Write its settings below the key, one per line."),
     "model_attributes_type": ("a mapping of settings", "Write its settings below the key, one per line."),
-    "path_type": ("a path", "Write a path relative to models.yaml."),
+    "path_type": ("a path", "Write a folder such as model_code/churn."),
 }
 _MISSING = {
     "mode": "Write `mode: batch`, or another mode.",
@@ -63,6 +63,8 @@ def complaint(section: type[BaseModel], error: Any) -> tuple[tuple[Step, ...], s
 
 def _unknown(section: type[BaseModel], path: tuple[Step, ...]) -> tuple[str, str]:
     key = str(path[-1])
+    if key == "<<":
+        return "merge keys are not understood", "Repeat a whole section with an alias, or write the settings out."
     here = section_at(section, path[:-1]) or section
     known = [name for name in members(here) if name != "name"]
     where = f" of {'.'.join(map(str, path[:-1]))}" if path[:-1] else ""

@@ -236,11 +236,17 @@ def _instance_types(spec: ModelSpec) -> Findings:
     ):
         chosen = getattr(spec, {"async": "async_"}.get(path[0], path[0])).instance_type
         if chosen not in instances.legal(purpose):
-            also = ", though it may serve an endpoint" if chosen in instances.legal("endpoint") else ""
-            remedy = f"Use {instances.nearest(chosen, purpose)}, the nearest that SageMaker takes."
-            yield Finding(path, f"{quote(chosen)} cannot {what}{also}", remedy, link)
+            remedy = f"Use {instances.nearest(chosen, purpose)}, the nearest that it takes."
+            yield Finding(path, f"{quote(chosen)} cannot {what}: {_why_not(chosen)}", remedy, link)
         elif spec.image is None and (wrong := _no_image(spec, chosen)):
             yield Finding(path, *wrong, images.LINK)
+
+
+def _why_not(instance_type: str) -> str:
+    if instance_type not in instances.legal("endpoint"):
+        return "SageMaker has no such type"
+    graviton = ", like all of Graviton" if images.processor(instance_type) == "arm64" else ""
+    return f"SageMaker takes it for endpoints only{graviton}"
 
 
 def _no_image(spec: ModelSpec, instance_type: str) -> tuple[str, str] | None:

@@ -127,7 +127,7 @@ class _Reader:
             return {}
         for key in tree.value:
             if key not in ("models", "platform"):
-                self._add(whole, (key,), "there is no such section", closest(key, ["models", "platform"]))
+                self._add(whole, (key,), f"{quote(key)} is not a section", closest(key, ["models", "platform"]))
         models = tree.get("models")
         if models is None or not isinstance(models.value, dict) or not models.value:
             self._add(whole, ("models",), "there are no models", begin)
@@ -200,7 +200,7 @@ class _Reader:
         known = list(members(SchemaSpec))
         for key in subject.node.value:
             if key not in known:
-                self._add(subject, (key,), "is not a setting of a schema file", closest(key, known))
+                self._add(subject, (key,), f"{quote(key)} is not a setting of a schema file", closest(key, known))
 
     def _take_prediction(self, schema: Node, whole: Node) -> None:
         said, output = schema.get("prediction"), whole.get("output") or Node({}, schema.file, schema.line)

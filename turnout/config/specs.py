@@ -123,7 +123,17 @@ class ScheduleSpec(Strict):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [form]} for form in ("cron", "rate", "at", "on_new_data")]}
+        json_schema_extra={
+            "oneOf": [
+                {"required": [form], "properties": {form: given}}
+                for form, given in {
+                    "cron": {"type": "string"},
+                    "rate": {"type": "string"},
+                    "at": {"type": "string"},
+                    "on_new_data": {"const": True},
+                }.items()
+            ]
+        }
     )
 
     cron: str | None = Field(None, description="The six fields of EventBridge Scheduler's cron, such as `0 6 * * ? *`.")
@@ -254,15 +264,15 @@ class ModelSpec(Strict):
         description="The one serving setting: how predictions of this model are made and served."
     )
     schedule: Schedule | None = Field(None, description="When a run starts. Required by the modes that score in batch.")
-    key: Key = Field(description="Key column; default: what `schema.yaml` in the code folder says.")
+    key: Key = Field(description="Key column.")
     features: Features = Field(
-        description="Feature columns in the model's order: a list of names (floats), or a mapping of name to type or "
-        "settings; default: what `schema.yaml` in the code folder says."
+        description="Feature columns in the model's order: a list of names (floats), or name to type, or name to settings."
     )
     description: str = Field("", max_length=256, description="One sentence for people, shown by the front door.")
     code: Annotated[Path, Field(strict=False)] | None = Field(
         None,
-        description="Folder with inference.py and artifact/, relative to models.yaml; default `model_code/<name>`.",
+        description="Folder with inference.py, schema.yaml and artifact/; default `model_code/<name>`. Paths start at "
+        "the nearest folder, from the file's own upwards, that holds `model_code/`.",
     )
     artifact: S3Archive | None = Field(None, description="`s3://bucket/model.tar.gz` instead of a code folder.")
     framework: Literal["sklearn", "xgboost", "pytorch", "huggingface"] = Field(

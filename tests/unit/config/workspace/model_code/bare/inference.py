@@ -1,0 +1,1 @@
+"""A model whose columns nobody has said."""
