@@ -67,4 +67,8 @@ def _string(shape, value: str, path: str):
 
 @cache
 def _compiled(pattern: str) -> re.Pattern:
-    return re.compile(pattern.removeprefix("^").removesuffix("$"), re.ASCII)
+    """Compile a pattern of the service model; Python spells its Unicode classes otherwise."""
+    text = pattern.removeprefix("^").removesuffix("$")
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s")):
+        text = text.replace(java, python)
+    return re.compile(text, 0 if "\\p{" in pattern else re.ASCII)

@@ -1,0 +1,131 @@
+"""The local cloud as a process: start, stop, crash, two at once, state over a restart."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.local.actions import (
+    STAND_IN,
+    bucket,
+    client_factory,
+    csv_job,
+    function,
+    put,
+    stand_in_model,
+    wait_until,
+)
+from turnout.local import control
+
+pytestmark = pytest.mark.local_only("it is about the local cloud's own process")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A function that starts a cloud; all of them are stopped at the end."""
+    monkeypatch.setenv("TURNOUT_MODEL_SERVER", str(STAND_IN))
+    folders = []
+
+    def start(folder, **options):
+        folders.append(folder)
+        return control.up(folder, **options)
+
+    yield start
+    for folder in folders:
+        control.down(folder)
+
+
+def processes_of(folder) -> list[str]:
+    return [command for _, command in control._processes() if str(folder) in command and "pytest" not in command]
+
+
+def test_up_twice_is_the_same_cloud_and_down_leaves_nothing(started, tmp_path):
+    cloud = started(tmp_path)
+    assert started(tmp_path) == cloud
+    assert control.status(tmp_path) == cloud
+    assert control.down(tmp_path) is True
+    assert control.down(tmp_path) is False
+    assert control.status(tmp_path) is None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["logs", "s3", "state"]
+    assert processes_of(tmp_path) == []
+
+
+def test_it_listens_on_loopback_only(started, tmp_path):
+    cloud = started(tmp_path)
+    listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    own = [line.split()[3] for line in listening if f"pid={cloud.pid}," in line]
+    assert own == [f"127.0.0.1:{cloud.port}"]
+
+
+def test_two_clouds_run_side_by_side(started, tmp_path):
+    first, second = (client_factory(started(tmp_path / name))("s3") for name in ("first", "second"))
+    first.create_bucket(Bucket="only-in-the-first")
+    assert [b["Name"] for b in first.list_buckets()["Buckets"]] == ["only-in-the-first"]
+    assert second.list_buckets()["Buckets"] == []
+
+
+def test_a_taken_port_is_said_with_the_log_to_read(started, tmp_path):
+    cloud = started(tmp_path / "first")
+    with pytest.raises(control.LocalCloudError, match=rf"port {cloud.port} on 127.0.0.1 is not free.*local\.log"):
+        started(tmp_path / "second", port=cloud.port)
+
+
+def test_after_a_crash_no_process_stays_and_up_works_again(started, tmp_path):
+    cloud = started(tmp_path)
+    client = client_factory(cloud)
+    client("lambda").invoke(FunctionName=function(client, "def handler(event, context): return 1"))
+    data = bucket(client)
+    put(client, data, in__a_csv="1,1,1\n")
+    client("sagemaker").create_transform_job(**csv_job(data, stand_in_model(client, data, slow=60)))
+    log = tmp_path / "logs" / "transform"
+    wait_until(lambda: any("POST" in file.read_text() for file in log.glob("*.log")))
+    servers = [pid for pid, command in control._processes() if str(STAND_IN) in command]
+    assert len(servers) >= 2  # the guard and the model server
+    os.kill(cloud.pid, signal.SIGKILL)
+    wait_until(lambda: control.status(tmp_path) is None)
+    again = started(tmp_path)
+    assert again.pid != cloud.pid
+    assert client_factory(again)("s3").list_buckets()["Buckets"] == []
+    wait_until(lambda: not {pid for pid, _ in control._processes()} & set(servers))
+    assert not list((tmp_path / "tmp").glob("ministack-lambda-*"))
+
+
+def test_state_is_kept_when_asked_for(started, tmp_path):
+    client = client_factory(started(tmp_path, persist=True))
+    data = bucket(client)
+    model = stand_in_model(client, data)
+    control.down(tmp_path)
+    client = client_factory(started(tmp_path, persist=True))
+    assert client("sagemaker").describe_model(ModelName=model)["ModelName"] == model
+    assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
+
+
+def test_reset_forgets_everything_and_keeps_the_process(started, tmp_path):
+    cloud = started(tmp_path)
+    client = client_factory(cloud)
+    stand_in_model(client, bucket(client))
+    control.reset(cloud)
+    assert client("sagemaker").list_models()["Models"] == []
+    assert client("s3").list_buckets()["Buckets"] == []
+    assert control.status(tmp_path) == cloud
+
+
+def test_localstack_client_finds_it(started, tmp_path, monkeypatch):
+    for name, value in control.environ(started(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    code = "import localstack_client.session as s; c = s.Session(); c.client('s3').create_bucket(Bucket='hello')"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert client_factory(control.status(tmp_path))("s3").head_bucket(Bucket="hello")
+
+
+def test_status_tells_what_is_ignored(stand_in_cloud):
+    answer = control.describe(stand_in_cloud)
+    assert answer["pid"] == stand_in_cloud.pid
+    assert any("endpoints are refused" in sentence for sentence in answer["ignored"])
+
+
+def test_a_cloud_that_is_not_there_says_how_to_start_it(tmp_path):
+    with pytest.raises(control.LocalCloudError, match="turnout local up"):
+        control.require(tmp_path)
