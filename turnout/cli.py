@@ -18,6 +18,7 @@ from rich.table import Table
 from handlers.contract.modes import ServingMode
 from turnout import __version__
 from turnout.errors import RunFailed, UserError
+from turnout.local.control import LocalCloudError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RUN_FAILED = 1, 2, 3
 
@@ -56,7 +57,7 @@ def common(
     if local:
         from turnout.local import control
 
-        os.environ.update(control.environ(_running_cloud(DEFAULT_STATE)))
+        os.environ.update(control.environ(control.require(DEFAULT_STATE)))
 
 
 @app.command()
@@ -142,12 +143,15 @@ def list_runs(
     if not entries:
         out.print(f"Model '{model}' has no runs yet. Start one with `turnout run {model}`.")
         return
-    table = Table("run", "trigger", "status", "started", "rows in", "scored", "quarantined", "error", box=None)
+    table = Table("run", "trigger", "status", "rows in", "scored", "refused", box=None)
     for entry in entries:
         report = entry.report or {}
         counts = [str(report.get(name, "")) for name in ("rows_in", "rows_scored", "rows_quarantined")]
-        table.add_row(entry.id, entry.trigger, entry.status, entry.started_at, *counts, _one_line(entry))
+        table.add_row(entry.id, entry.trigger, entry.status, *counts)
     out.print(table)
+    for entry in entries:
+        if entry.error:
+            out.print(f"{entry.id} failed: {entry.error}: {entry.cause}", markup=False)
 
 
 @app.command()
@@ -177,9 +181,8 @@ def predict(
 @app.command()
 def rollback(model: ModelArgument, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
     """Serve the previous generation of scores again, at once and without a deploy."""
-    from handlers.logic.rollback import roll_back
-
     from handlers.contract.errors import TurnoutError
+    from handlers.logic.rollback import roll_back
     from turnout import deployed
 
     target = deployed.find_model(stage, model)
@@ -239,16 +242,18 @@ def down(state_dir: StateOption = DEFAULT_STATE) -> None:
 @local_app.command(name="status")
 def local_status(state_dir: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
     """Say whether the local cloud runs, where its log is, and what it ignores."""
-    from turnout.local import control, emulator
+    from turnout.local import control
 
     cloud = control.status(state_dir)
-    ignored = emulator.ignored_here()
+    ignored = control.describe(cloud)["ignored"] if cloud else []
     if as_json:
         _print_json({"running": cloud is not None, "endpoint": cloud and cloud.endpoint, "ignored_here": ignored})
         return
-    out.print(f"Running on {cloud.endpoint} (pid {cloud.pid})." if cloud else "Not running.")
-    if cloud:
-        out.print(f"Log: {cloud.log}", markup=False)
+    if cloud is None:
+        out.print("Not running.")
+        return
+    out.print(f"Running on {cloud.endpoint} (pid {cloud.pid}).")
+    out.print(f"Log: {cloud.log_file}", markup=False)
     out.print("Ignored here, though AWS would act on it:")
     for line in ignored:
         out.print(f"  - {line}", markup=False)
@@ -259,7 +264,7 @@ def env(state_dir: StateOption = DEFAULT_STATE) -> None:
     """Print shell lines that point cdk, aws and boto3 at the local cloud."""
     from turnout.local import control
 
-    for name, value in control.environ(_running_cloud(state_dir)).items():
+    for name, value in control.environ(control.require(state_dir)).items():
         print(f"export {name}={value}")
 
 
@@ -268,7 +273,7 @@ def reset(state_dir: StateOption = DEFAULT_STATE) -> None:
     """Empty the local cloud without restarting it."""
     from turnout.local import control
 
-    control.reset(_running_cloud(state_dir))
+    control.reset(control.require(state_dir))
     out.print("Emptied.")
 
 
@@ -282,8 +287,9 @@ def fire(
     from handlers.contract.layout import stack_name
     from turnout.local import control
 
-    fired = control.advance_schedule(_running_cloud(state_dir), stack_name(stage, model))
-    out.print(f"Schedule {fired.name} fired for {fired.scheduled_time}.")
+    fired = control.advance_schedule(control.require(state_dir), stack_name(stage, model))
+    for firing in fired:
+        out.print(f"Schedule {firing['schedule']} fired for {firing['scheduled_time']}.")
 
 
 @app.command(hidden=True)
@@ -344,7 +350,7 @@ def main() -> None:
     """Entry point: expected failures become one line and an exit code."""
     try:
         app()
-    except UserError as error:
+    except (UserError, LocalCloudError) as error:
         err.print(f"turnout: {error}", markup=False)
         sys.exit(EXIT_RUN_FAILED if isinstance(error, RunFailed) else EXIT_FAILED)
     except ClientError as error:
@@ -359,15 +365,6 @@ def _load(path: Path):
         return load(path)
     except ConfigError as error:
         raise UserError(str(error)) from error
-
-
-def _running_cloud(state_dir: Path):
-    from turnout.local import control
-
-    cloud = control.status(state_dir)
-    if cloud is None:
-        raise UserError("The local cloud is not running.", "Start it with `turnout local up`.")
-    return cloud
 
 
 def _parse_body(text: str) -> dict:
@@ -400,10 +397,6 @@ def _run_body(followed) -> dict:
         "seconds": followed.seconds,
         "run": followed.run.__dict__ if followed.run else None,
     }
-
-
-def _one_line(entry) -> str:
-    return f"{entry.error}: {entry.cause}"[:100] if entry.error else ""
 
 
 def _print_json(value) -> None:

@@ -123,10 +123,10 @@ class Demo:
         before = {execution["executionArn"] for execution in runs.executions(model)}
         jobs_before = self._transform_jobs()
         control.set_faults(cloud, scheduler_deliveries=2)
-        fired = control.advance_schedule(cloud, model.stack)
+        (fired, *_) = control.advance_schedule(cloud, model.stack)
         control.set_faults(cloud, scheduler_deliveries=1)
         self._say(
-            f"the clock was hurried to {fired.scheduled_time}; the schedule delivered twice, as at-least-once allows"
+            f"the clock was hurried to {fired['scheduled_time']}; the schedule delivered twice, as at-least-once allows"
         )
         started = self._wait(lambda: [e for e in runs.executions(model) if e["executionArn"] not in before], count=2)
         followed = [self.follow(model, platform, execution["executionArn"]) for execution in started]

@@ -104,7 +104,7 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
     churn = model("churn")
     before = {e["executionArn"] for e in runs.executions(churn)}
     control.set_faults(cloud, scheduler_deliveries=2)
-    fired = control.advance_schedule(cloud, churn.stack)
+    (fired, *_) = control.advance_schedule(cloud, churn.stack)
     control.set_faults(cloud, scheduler_deliveries=1)
     fresh = wait_for(
         lambda: len(found := [e for e in runs.executions(churn) if e["executionArn"] not in before]) == 2 and found,
@@ -113,7 +113,7 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
     ended = [follow(churn, platform, execution["executionArn"]) for execution in fresh]
     assert [end.status for end in ended] == ["SUCCEEDED"] * 2
     assert sorted(end.duplicate for end in ended) == [False, True]
-    slot = fired.scheduled_time.replace("-", "").replace(":", "")
+    slot = fired["scheduled_time"].replace("-", "").replace(":", "")
     jobs = client("sagemaker").list_transform_jobs(NameContains=slot)["TransformJobSummaries"]
     assert len(jobs) == 1
     assert [entry.id for entry in churn.runs(100)].count(slot) == 1

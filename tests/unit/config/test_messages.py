@@ -26,5 +26,6 @@ def test_every_problem_names_file_line_reason_and_remedy(path, refused):
     for problem in problems:
         assert problem.file in ("models.yaml", "model_code/broken/schema.yaml")
         assert 1 <= problem.line <= max(len(text.splitlines()), 5)
-        assert problem.reason and not problem.reason.endswith(".")
+        assert problem.reason
+        assert not problem.reason.endswith(".")
         assert problem.remedy.endswith((".", "?"))
