@@ -149,7 +149,7 @@ def test_rolling_back_serves_the_previous_generation_at_once(model, platform, do
     assert run(churn, platform).status == "SUCCEEDED"
     pointer = churn.pointer()
     ended = subprocess.run(
-        [sys.executable, "-m", "turnout.cli", "rollback", "churn", "--json"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "turnout", "rollback", "churn", "--json"], cwd=ROOT, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["to"] == pointer.previous_scores
