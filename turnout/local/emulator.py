@@ -105,7 +105,13 @@ HOOKS = {
     ],
     "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
     "ministack.services.sqs": ["_queue_by_arn"],
-    "ministack.services.s3": ["_put_bucket_encryption", "_put_bucket_tagging", "_put_bucket_lifecycle", "S3_NS"],
+    "ministack.services.s3": [
+        "_put_bucket_encryption",
+        "_put_bucket_tagging",
+        "_put_bucket_lifecycle",
+        "_resolve_sse_write_headers",
+        "S3_NS",
+    ],
     "ministack.services.stepfunctions": [
         "_SERVICE_DISPATCH",
         "_AWS_SDK_SERVICE_MAP",
@@ -234,6 +240,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     _register_cloudformation(sagemaker)
     _register_iam()
     _fix_cloudformation()
+    _fix_s3_managed_key()
     _fix_lambda()
     _fix_metrics()
     clock = Clock()
@@ -391,6 +398,20 @@ def _fix_cloudformation() -> None:
         ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
         ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
     )
+
+
+def _fix_s3_managed_key() -> None:
+    """Let a write say `aws:kms` without a key, as the CDK CLI does: AWS then takes the account's own S3 key."""
+    s3 = _module("services.s3")
+    resolve = s3._resolve_sse_write_headers
+    key_header = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def resolve_with_managed_key(headers: dict, bucket_name: str) -> tuple[dict | None, Any]:
+        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key_header):
+            headers = {**headers, key_header: "alias/aws/s3"}
+        return resolve(headers, bucket_name)
+
+    s3._resolve_sse_write_headers = resolve_with_managed_key
 
 
 def _wrap_type(handlers: dict[str, Any], extras: Callable[[str, dict], None]) -> None:
