@@ -1,0 +1,223 @@
+"""The control plane alone: no emulator, no process."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+
+from turnout.local.sagemaker import validation
+from turnout.local.sagemaker.api import OPERATIONS, Api
+from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound
+from turnout.local.sagemaker.ports import Scope
+from turnout.local.sagemaker.store import Store
+
+HERE = Scope("000000000000", "us-east-1")
+ROLE = "arn:aws:iam::000000000000:role/any"
+
+
+class FakeCloud:
+    work_dir = log_dir = Path("unused")
+
+    def __init__(self):
+        self.current = HERE
+
+    def scope(self):
+        return self.current
+
+    def enter(self, scope):
+        return contextlib.nullcontext()
+
+
+@pytest.fixture
+def cloud():
+    return FakeCloud()
+
+
+@pytest.fixture
+def started():
+    return []
+
+
+@pytest.fixture
+def api(cloud, started):
+    return Api(cloud, Store(), lambda scope, job: started.append(job), started.append)
+
+
+def model(name="m", **container):
+    primary = {"Image": "image", "ModelDataUrl": "s3://b/m.tar.gz", **container}
+    return {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": primary}
+
+
+def job(name="job", **changes):
+    request = {
+        "TransformJobName": name,
+        "ModelName": "m",
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in/"}},
+            "ContentType": "text/csv",
+            "SplitType": "Line",
+        },
+        "TransformOutput": {"S3OutputPath": "s3://b/out/", "Accept": "text/csv", "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    for path, value in changes.items():
+        target = request
+        *parents, last = path.split("__")
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return request
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_every_constraint_of_the_service_model_can_be_checked(operation):
+    shape = validation._service().operation_model(operation).input_shape
+    patterns, seen = [], set()
+
+    def collect(part):
+        if part.name in seen:
+            return
+        seen.add(part.name)
+        patterns.append(part.metadata.get("pattern"))
+        for child in (
+            *getattr(part, "members", {}).values(),
+            *(getattr(part, n, None) for n in ("member", "key", "value")),
+        ):
+            if child is not None:
+                collect(child)
+
+    collect(shape)
+    assert all(isinstance(validation._compiled(p), re.Pattern) for p in patterns if p)
+
+
+def test_a_model_lives_and_dies(api):
+    arn = api.call("CreateModel", model("My-Model"))["ModelArn"]
+    assert arn == "arn:aws:sagemaker:us-east-1:000000000000:model/my-model"
+    assert api.call("DescribeModel", {"ModelName": "My-Model"})["PrimaryContainer"]["Image"] == "image"
+    with pytest.raises(Invalid, match=f'Cannot create already existing model "{arn}"'):
+        api.call("CreateModel", model("My-Model"))
+    api.call("DeleteModel", {"ModelName": "My-Model"})
+    with pytest.raises(Invalid, match="Could not find model"):
+        api.call("DescribeModel", {"ModelName": "My-Model"})
+
+
+def test_accounts_and_regions_do_not_see_each_other(api, cloud):
+    api.call("CreateModel", model())
+    for other in (Scope("111111111111", "us-east-1"), Scope(HERE.account, "eu-west-1")):
+        cloud.current = other
+        assert api.call("ListModels", {})["Models"] == []
+        assert other.region in api.call("CreateModel", model())["ModelArn"]
+
+
+def test_a_job_is_started_once(api, started):
+    api.call("CreateModel", model())
+    arn = api.call("CreateTransformJob", job())["TransformJobArn"]
+    assert [j["TransformJobArn"] for j in started] == [arn]
+    with pytest.raises(InUse, match="Job name must be unique within an AWS account and region"):
+        api.call("CreateTransformJob", job())
+    assert len(started) == 1
+
+
+def test_a_finished_job_keeps_its_name_and_cannot_be_stopped(api, started):
+    api.call("CreateModel", model())
+    api.call("CreateTransformJob", job())
+    started[0]["TransformJobStatus"] = "Completed"
+    with pytest.raises(InUse):
+        api.call("CreateTransformJob", job())
+    with pytest.raises(Invalid, match="in status Completed"):
+        api.call("StopTransformJob", {"TransformJobName": "job"})
+    with pytest.raises(NotFound):
+        api.call("StopTransformJob", {"TransformJobName": "nobody"})
+
+
+JOINED = {"JoinSource": "Input"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"TransformJobName": "a_b"}, Invalid, "Value 'a_b' at 'transformJobName' failed to satisfy constraint"),
+        ({"TransformJobName": "a" * 64}, Invalid, "length less than or equal to 63"),
+        ({"TransformResources__InstanceType": "ml.t2.medium"}, Invalid, "transformResources.instanceType"),
+        ({"TransformResources__InstanceCount": 0}, Invalid, "InstanceCount"),
+        ({"Unknown": 1}, Invalid, "Unknown parameter"),
+        ({"MaxPayloadInMB": 51, "MaxConcurrentTransforms": 2}, Invalid, "must not exceed 100 MB; it is 102 MB"),
+        ({"BatchStrategy": "MultiRecord", "TransformInput__SplitType": "None"}, Invalid, "needs SplitType"),
+        ({"DataProcessing": {"InputFilter": "$..a"}}, Invalid, "InputFilter: JSONPath"),
+        ({"DataProcessing": {"OutputFilter": "$" + "x" * 63}}, Invalid, "length less than or equal to 63"),
+        ({"DataProcessing": JOINED, "TransformOutput__Accept": "application/json"}, Invalid, "to be equal"),
+        ({"DataProcessing": JOINED, "TransformOutput__AssembleWith": "None"}, Invalid, "AssembleWith Line"),
+        ({"DataProcessing": JOINED, "TransformInput__ContentType": "image/png"}, Invalid, "needs ContentType"),
+        ({"TransformInput__SplitType": "RecordIO"}, NotEmulated, "RecordIO is not emulated"),
+        (
+            {"ModelName": "nobody"},
+            Invalid,
+            'Could not find model "arn:aws:sagemaker:us-east-1:000000000000:model/nobody"',
+        ),
+    ],
+)
+def test_bad_jobs_are_refused_and_not_started(api, started, changes, error, message):
+    api.call("CreateModel", model())
+    with pytest.raises(error, match=re.escape(message)):
+        api.call("CreateTransformJob", job(**changes))
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"ModelName": "m", "ExecutionRoleArn": ROLE}, "PrimaryContainer and Containers"),
+        ({**model(), "PrimaryContainer": {"ModelDataUrl": "s3://b/k"}}, "needs an Image"),
+        ({**model(), "ExecutionRoleArn": "x" * 30}, "executionRoleArn"),
+        (model(ModelDataUrl="ftp://b/k"), "modelDataUrl"),
+    ],
+)
+def test_bad_models_are_refused(api, request_, message):
+    with pytest.raises(Invalid, match=message):
+        api.call("CreateModel", request_)
+
+
+def test_what_is_not_emulated_says_its_name(api):
+    with pytest.raises(NotEmulated, match="CreateEndpoint is not emulated by the local cloud; it has AddTags"):
+        api.call("CreateEndpoint", {})
+    with pytest.raises(NotEmulated, match="SageMaker has no operation Nonsense"):
+        api.call("Nonsense", {})
+
+
+def test_tags_come_and_go(api):
+    arn = api.call("CreateModel", {**model(), "Tags": [{"Key": "team é", "Value": "a"}]})["ModelArn"]
+    api.call("AddTags", {"ResourceArn": arn, "Tags": [{"Key": "stage", "Value": "dev"}]})
+    api.call("DeleteTags", {"ResourceArn": arn, "TagKeys": ["team é"]})
+    assert api.call("ListTags", {"ResourceArn": arn})["Tags"] == [{"Key": "stage", "Value": "dev"}]
+    with pytest.raises(ApiError, match="Could not find resource"):
+        api.call("ListTags", {"ResourceArn": arn + "x"})
+
+
+def test_lists_come_in_pages_newest_first(api, started):
+    api.call("CreateModel", model())
+    for number in range(5):
+        api.call("CreateTransformJob", job(f"job-{number}"))
+        started[number]["CreationTime"] = 1000.0 + number
+    first = api.call("ListTransformJobs", {"MaxResults": 3})
+    rest = api.call("ListTransformJobs", {"MaxResults": 3, "NextToken": first["NextToken"]})
+    names = [j["TransformJobName"] for page in (first, rest) for j in page["TransformJobSummaries"]]
+    assert names == ["job-4", "job-3", "job-2", "job-1", "job-0"]
+    assert "NextToken" not in rest
+
+
+def test_state_survives_saving_and_a_job_in_flight_is_failed(cloud, started):
+    import json
+
+    from turnout.local.sagemaker.service import SageMaker
+
+    before = SageMaker(cloud)
+    before._api._start_job = lambda scope, record: started.append(record)
+    before.call("CreateModel", model())
+    before.call("CreateTransformJob", job())
+    after = SageMaker(cloud)
+    after.load(json.loads(json.dumps(before.dump())))
+    assert after.call("DescribeModel", {"ModelName": "m"})["ModelName"] == "m"
+    described = after.call("DescribeTransformJob", {"TransformJobName": "job"})
+    assert described["TransformJobStatus"] == "Failed"
+    assert "was stopped while the job was running" in described["FailureReason"]

@@ -1,0 +1,136 @@
+"""A model server process: started, asked, stopped, and gone with whoever started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from turnout.local.sagemaker.container import Container, ContainerFailed, _process_environment
+from turnout.local.sagemaker.transform.errors import BadData, ModelFailed
+
+STAND_IN = Path(__file__).parents[2] / "integration" / "local" / "stand_in" / "serve.py"
+CSV = {"Content-Type": "text/csv"}
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A function that writes a stand-in model's settings and returns its folder."""
+    monkeypatch.setenv("TURNOUT_MODEL_SERVER", str(STAND_IN))
+    folder = tmp_path / "model"
+    folder.mkdir()
+
+    def write(settings: str) -> Path:
+        (folder / "settings.json").write_text(settings)
+        return folder
+
+    return write
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+
+
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def gone(pids, seconds=15) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(alive(pid) for pid in pids):
+        time.sleep(0.05)
+    return not any(alive(pid) for pid in pids)
+
+
+def test_it_answers_until_it_is_left(model, tmp_path):
+    with Container(model("{}"), {}, tmp_path / "log") as container:
+        processes = [container._process.pid, *children_of(container._process.pid)]
+        assert len(processes) == 2
+        assert container.invoke(b"1,2\n3,4", CSV, timeout=5, retries=0) == b"3.0\n7.0"
+        assert container.execution_parameters() == {}
+    assert gone(processes)
+
+
+def test_a_server_that_ends_at_start_is_quoted(model, tmp_path):
+    with pytest.raises(ContainerFailed, match=r"exited with code 1: .*no estimator"):
+        Container(model('{"crash": "no estimator"}'), {}, tmp_path / "log").__enter__()
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    silent = tmp_path / "silent.py"
+    silent.write_text("import time; print('loading for ever', flush=True); time.sleep(60)")
+    monkeypatch.setenv("TURNOUT_MODEL_SERVER", str(silent))
+    container = Container(tmp_path, {}, tmp_path / "log", start_seconds=1)
+    with pytest.raises(ContainerFailed, match=r"/ping did not answer 200 within 1 s: loading for ever"):
+        container.__enter__()
+    assert gone([container._process.pid])
+
+
+def test_server_errors_are_retried_and_client_errors_are_not(model, tmp_path):
+    with Container(model('{"flaky": 2, "reject_on": "9"}'), {}, tmp_path / "log") as container:
+        assert container.invoke(b"1", CSV, timeout=5, retries=2) == b"1.0"
+        with pytest.raises(BadData, match="400 from /invocations: cannot score 9"):
+            container.invoke(b"9", CSV, timeout=5, retries=3)
+    assert (tmp_path / "log").read_text().count("POST") == 4
+
+
+def test_retries_come_to_an_end(model, tmp_path):
+    with (
+        Container(model('{"fail_on": "9"}'), {}, tmp_path / "log") as container,
+        pytest.raises(ModelFailed, match="500 from /invocations"),
+    ):
+        container.invoke(b"9", CSV, timeout=5, retries=1)
+    assert (tmp_path / "log").read_text().count("POST") == 2
+
+
+def test_a_slow_answer_times_out(model, tmp_path):
+    with (
+        Container(model('{"slow": 5}'), {}, tmp_path / "log") as container,
+        pytest.raises(ModelFailed, match="TimeoutError"),
+    ):
+        container.invoke(b"1", CSV, timeout=0.3, retries=0)
+
+
+def test_it_dies_with_its_starter_even_when_that_is_killed(model, tmp_path):
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+from pathlib import Path
+from turnout.local.sagemaker.container import Container
+container = Container(Path({str(model("{}"))!r}), {{}}, Path({str(tmp_path / "log")!r})).__enter__()
+print(container._process.pid, flush=True)
+time.sleep(60)
+"""
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    guard = int(starter.stdout.readline())
+    processes = [guard, *children_of(guard)]
+    assert all(alive(pid) for pid in processes)
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    starter.stdout.close()
+    assert gone(processes)
+
+
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
+    stubborn = tmp_path / "stubborn.py"
+    stubborn.write_text("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STAND_IN.read_text())
+    (tmp_path / "settings.json").write_text("{}")
+    monkeypatch.setenv("TURNOUT_MODEL_SERVER", str(stubborn))
+    monkeypatch.setattr("turnout.local.sagemaker.container.GRACE_SECONDS", 0.5)
+    with Container(tmp_path, {}, tmp_path / "log") as container:
+        processes = [container._process.pid, *children_of(container._process.pid)]
+    assert gone(processes, seconds=5)
+
+
+def test_the_hosts_secrets_do_not_reach_the_model(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    environment = _process_environment(tmp_path, {"SAGEMAKER_PROGRAM": "score.py"}, 1234)
+    assert not {"AWS_PROFILE", "PYTHONPATH"} & set(environment)
+    assert environment["SAGEMAKER_PROGRAM"] == "score.py"
+    assert environment["TURNOUT_MODEL_DIR"] == str(tmp_path)
+    assert (environment["SAGEMAKER_BIND_TO_HOST"], environment["SAGEMAKER_BIND_TO_PORT"]) == ("127.0.0.1", "1234")
