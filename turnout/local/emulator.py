@@ -106,11 +106,13 @@ HOOKS = {
     "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
     "ministack.services.sqs": ["_queue_by_arn"],
     "ministack.services.s3": [
-        "_put_bucket_encryption",
-        "_put_bucket_tagging",
-        "_put_bucket_lifecycle",
-        "_resolve_sse_write_headers",
         "S3_NS",
+        "_put_bucket_encryption",
+        "_delete_bucket_encryption",
+        "_put_bucket_lifecycle",
+        "_delete_bucket_lifecycle",
+        "_put_bucket_tagging",
+        "_delete_bucket_tagging",
     ],
     "ministack.services.stepfunctions": [
         "_SERVICE_DISPATCH",
