@@ -113,6 +113,7 @@ HOOKS = {
         "_delete_bucket_lifecycle",
         "_put_bucket_tagging",
         "_delete_bucket_tagging",
+        "_resolve_sse_write_headers",
     ],
     "ministack.services.stepfunctions": [
         "_SERVICE_DISPATCH",
