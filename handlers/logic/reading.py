@@ -141,7 +141,8 @@ class _Lines:
 
 def _csv_batches(body: bytes, wanted: list[str], file: str) -> Iterator[Batch]:
     lines = _Lines(body)
-    records = csv.reader(lines)
+    # Strict, so that a quote that is opened and never closed is an error and not one huge field to the file's end.
+    records = csv.reader(lines, strict=True)
     header = _csv_header(records, file)
     if lacking := missing_columns(wanted, header, file):
         raise lacking
