@@ -7,6 +7,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files with what the code says now")
+    parser.addoption("--endpoint", help="run the integration tests there: an emulator's URL, or `aws`")
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 
-from handlers.contract.layout import input_prefix
+import psutil
+
+from handlers.contract.layout import input_prefix, run_prefix
 from turnout import runs
 from turnout.deployed import Model, Platform
 
@@ -40,8 +42,6 @@ def wait_for(probe: Callable[[], object], what: str, seconds: float = 60) -> obj
 
 def receipts(client, platform: Platform, model: str, run_id: str) -> int:
     """Count the shards whose publishing has finished."""
-    from handlers.contract.layout import run_prefix
-
     prefix = f"{run_prefix(model, run_id)}published/"
     return client("s3").list_objects_v2(Bucket=platform.data_bucket, Prefix=prefix)["KeyCount"]
 
@@ -59,3 +59,9 @@ def generation_items(client, table: str, generation: str) -> int:
         )
     )
     return sum(page["Count"] for page in pages)
+
+
+def lambda_processes(cloud, function: str) -> list[psutil.Process]:
+    """Return the local processes that serve functions whose handler is `handlers.<function>.handler`."""
+    workers = psutil.Process(cloud.pid).children(recursive=True)
+    return [worker for worker in workers if worker.environ().get("_HANDLER") == f"handlers.{function}.handler"]

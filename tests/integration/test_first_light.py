@@ -1,5 +1,6 @@
 """The main job through the real templates: scheduled, scored, published, looked up."""
 
+import io
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from handlers.contract import metrics
 from turnout import runs
 from turnout.local import control
 
-from .pipeline_runs import follow, generation_items, put_input, receipts, run, wait_for
+from tests.integration.pipeline_runs import follow, generation_items, lambda_processes, put_input, receipts, run, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +48,7 @@ def parquet_scores(client, run_entry) -> dict[str, float]:
     scores = {}
     for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
         body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-        table = pq.read_table(__import__("io").BytesIO(body))
+        table = pq.read_table(io.BytesIO(body))
         scores.update(zip(table["customer_id"].to_pylist(), table["churn_probability"].to_pylist(), strict=True))
     return scores
 
@@ -80,8 +81,6 @@ def test_every_score_in_parquet_is_what_the_front_door_answers(client, door, fir
 
 
 def test_scores_equal_the_model_in_process(client, trained, first_generation, broken_input):
-    import io
-
     import joblib
     import numpy as np
 
@@ -130,7 +129,7 @@ def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_comp
     execution = runs.start(churn)
     new = wait_for(lambda: (newest := churn.runs(1)[0]).status == "running" and newest.id, "a run in the ledger")
     wait_for(lambda: generation_items(client, churn.table_name, new) > 500, "the first scores of the new generation")
-    victims = control.lambda_processes(cloud, "PublishFunction")
+    victims = lambda_processes(cloud, "publish")
     assert victims, "the publishing function has a process"
     for process in victims:
         process.kill()

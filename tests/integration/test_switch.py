@@ -4,8 +4,8 @@ import shutil
 
 from turnout.config import edit_mode
 
-from .conftest import CONFIG, ROOT
-from .pipeline_runs import put_input, run
+from tests.integration.conftest import CONFIG, ROOT
+from tests.integration.pipeline_runs import put_input, run
 
 
 def logical_ids(client, stack: str) -> dict[str, tuple[str, str]]:
