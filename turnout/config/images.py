@@ -191,10 +191,9 @@ def _suffixes(regions: list[str]) -> dict[str, str]:
     """Return the DNS suffix of every region whose suffix is not amazonaws.com."""
     import botocore.session  # needed here only: loading it costs more than all of this module
 
-    resolver = botocore.session.get_session().get_component("endpoint_resolver")
+    partitions = botocore.session.get_session().get_data("partitions")["partitions"]
     found = {}
     for region in regions:
-        endpoint = resolver.construct_endpoint("ecr", region) or {}
-        hostname = endpoint.get("hostname", f"api.ecr.{region}.amazonaws.com")
-        found[region] = hostname.partition(f"{region}.")[2]
+        home = next(part for part in partitions if re.fullmatch(part["regionRegex"], region))
+        found[region] = home["outputs"]["dnsSuffix"]
     return {region: suffix for region, suffix in found.items() if suffix != "amazonaws.com"}

@@ -40,17 +40,19 @@ def nearest(instance_type: str, purpose: Purpose) -> str:
     family, _, size = name.removeprefix("ml.").partition(".")
     for candidate in (family, _KIN.get(family)):
         sizes = sorted((t for t in known if t.split(".")[1] == candidate), key=lambda t: _rank(t.split(".")[2]))
+        if sizes and _rank(size) is None:
+            return difflib.get_close_matches(name[:40], sizes, 1, 0)[0]
         if sizes:
             return next((t for t in sizes if _rank(t.split(".")[2]) >= _rank(size)), sizes[-1])
     close = difflib.get_close_matches(name[:40], known, 1)
     return close[0] if close else "ml.m5.large"
 
 
-def _rank(size: str) -> int:
-    """Return a size's order: medium, large, xlarge, 2xlarge and so on."""
+def _rank(size: str) -> int | None:
+    """Return a size's order: medium, large, xlarge, 2xlarge and so on; None for what is no size."""
     small = {"nano": -5, "micro": -4, "small": -3, "medium": -2, "large": -1, "xlarge": 1}
     match = re.fullmatch("([0-9]{1,3})xlarge", size, re.ASCII)
-    return int(match[1]) if match else small.get(size, 0)
+    return int(match[1]) if match else small.get(size)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """From YAML to specs: every problem of every model is gathered before anything is refused."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
@@ -167,9 +168,10 @@ class _Reader:
     def _code_folder(self, name: str, subject: _Subject) -> tuple[Path, list[tuple[Step, ...]]]:
         """Return where a model's code lies. If it lies nowhere, reports that and returns what follows from it."""
         said = subject.node.get("code")
-        shown = said.value if said and isinstance(said.value, str) and "\0" not in said.value else f"{CODE_ROOT}/{name}"
+        shown = said.value if said and isinstance(said.value, str) else f"{CODE_ROOT}/{name}"
         folder = self.root / shown
-        if subject.node.get("artifact") or folder.is_dir():
+        # os.path, unlike Path, answers False to names that no file system takes: too long, or with a NUL.
+        if subject.node.get("artifact") or os.path.isdir(folder):
             return folder, []
         remedy = f"Create it with inference.py and {SCHEMA_FILE}, correct the name, or give `artifact`."
         self._add(subject, ("code",), f"there is no folder {quote(shown)}", remedy)
@@ -179,7 +181,7 @@ class _Reader:
         """Return the entry, completed by the schema file where the entry is silent."""
         whole = with_changes(entry, value=own, key_lines=dict(entry.key_lines))
         path = folder / SCHEMA_FILE
-        if not _is_file(path):
+        if not os.path.isfile(path):
             return whole
         shown = _relative(path, self.path.absolute().parent) if self.shown == self.path.name else _shown(path)
         schema, problems = document.read(path, shown)
@@ -246,13 +248,6 @@ class _Reader:
 
     def _add(self, subject: _Subject, path: tuple[Step, ...], reason: str, remedy: str) -> None:
         self.problems.append(subject.problem(path, Finding(path, reason, remedy)))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than the file system takes
-        return False
 
 
 def _touches(path: tuple[Step, ...], reported: Iterable[tuple[Step, ...]]) -> bool:

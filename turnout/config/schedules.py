@@ -5,6 +5,7 @@ when all is well, or a pair (reason, remedy).
 """
 
 import difflib
+import functools
 import re
 import zoneinfo
 from dataclasses import dataclass
@@ -182,11 +183,16 @@ def check_timezone(name: str) -> Verdict:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        known = zoneinfo.available_timezones()
-        return f"{quote(name)} is not a time zone", _nearest_zone(name, known)
+        return f"{quote(name)} is not a time zone", _nearest_zone(name, _zones())
     if name.startswith(("posix/", "right/")) or name in ("localtime", "posixrules", "Factory"):
         return f"{quote(name)} is a file of this machine, no IANA time zone", "Write Europe/Berlin, UTC or the like."
     return None
+
+
+@functools.cache
+def _zones() -> set[str]:
+    """Return every time zone's name; it takes a walk over hundreds of files."""
+    return zoneinfo.available_timezones()
 
 
 def _nearest_zone(name: str, known: set[str]) -> str:

@@ -266,7 +266,7 @@ class ModelSpec(Strict):
     schedule: Schedule | None = Field(None, description="When a run starts. Required by the modes that score in batch.")
     key: Key = Field(description="Key column.")
     features: Features = Field(
-        description="Feature columns in the model's order: a list of names (floats), or name to type, or name to settings."
+        description="Feature columns in the model's order: a list of names (floats), or name to type or settings."
     )
     description: str = Field("", max_length=256, description="One sentence for people, shown by the front door.")
     code: Annotated[Path, Field(strict=False)] | None = Field(

@@ -1,0 +1,253 @@
+"""Limits at their edges: the last legal value passes, the next one is refused."""
+
+import pytest
+
+from handlers.contract.modes import AVAILABLE, ServingMode
+from turnout.config.legality import SCORES_IN_BATCH, check_count, check_model, check_name
+from turnout.config.specs import ModelSpec
+
+WHOLE = {"name": "churn", "mode": "batch", "schedule": "rate(1 day)", "key": "id", "features": ["a"]}
+
+
+def findings(**settings):
+    """Return key -> reason for an entry with these settings."""
+    found = check_model(ModelSpec.model_validate({**WHOLE, **settings}))
+    return {".".join(map(str, finding.path)): finding for finding in found}
+
+
+def test_an_entry_of_defaults_is_legal():
+    assert findings() == {}
+
+
+def test_every_mode_says_whether_it_scores_in_batch():
+    assert set(SCORES_IN_BATCH) == set(ServingMode)
+
+
+@pytest.mark.parametrize("mode", ServingMode)
+def test_a_mode_is_refused_until_it_is_available(mode):
+    assert ("mode" in findings(mode=mode.value)) is (mode not in AVAILABLE)
+
+
+@pytest.mark.parametrize("mode", ServingMode)
+def test_the_modes_that_score_in_batch_need_a_schedule(mode):
+    assert ("schedule" in findings(mode=mode.value, schedule=None)) is SCORES_IN_BATCH[mode]
+
+
+@pytest.mark.parametrize("name", ["a", "churn", "churn-2", "a--b", "x" * 32])
+def test_legal_names_pass(name):
+    assert list(check_name(name)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Churn", "2churn", "-churn", "churn-", "ch_urn", "x" * 33, "été", "a.b", "platform"]
+)
+def test_illegal_names_are_refused(name):
+    assert list(check_name(name))
+
+
+@pytest.mark.parametrize("name", ["Churn Model", "2churn", "churn-", "x" * 33, "été", "___"])
+def test_the_name_that_is_suggested_is_legal(name):
+    (finding,) = check_name(name)
+    suggested = finding.remedy.removeprefix("Use ").partition(":")[0]
+    assert list(check_name(suggested)) == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "concurrent", "legal"), [(6, 2, True), (50, 2, True), (100, 1, True), (34, 3, False)]
+)
+def test_payload_times_concurrency_is_at_most_100(payload, concurrent, legal):
+    transform = {"max_payload_mb": payload, "max_concurrent": concurrent}
+    assert ("transform.max_concurrent" not in findings(transform=transform)) is legal
+
+
+@pytest.mark.parametrize(
+    "kind", ["ml.c5.large", "ml.t2.medium", "ml.r5.large", "ml.m6g.large", "ml.p4d.24xlarge", "junk", ""]
+)
+def test_types_that_only_serve_endpoints_are_refused_for_transform_and_the_suggestion_is_legal(kind):
+    finding = findings(transform={"instance_type": kind})["transform.instance_type"]
+    suggested = finding.remedy.removeprefix("Use ").partition(",")[0]
+    framework = "pytorch" if suggested.startswith("ml.p") else "sklearn"
+    assert "transform.instance_type" not in findings(transform={"instance_type": suggested}, framework=framework)
+
+
+def test_the_image_must_run_on_the_instance():
+    assert "transform.instance_type" in findings(transform={"instance_type": "ml.g5.xlarge"})
+    assert findings(transform={"instance_type": "ml.g5.xlarge"}, framework="pytorch") == {}
+    own = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:1"
+    assert findings(transform={"instance_type": "ml.g5.xlarge"}, image=own) == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "lowest", "below", "highest", "above"),
+    [
+        ("transform", "invocation_timeout", "1s", "0s", "1h", "3601s"),
+        ("async", "expiry", "60s", "59s", "6h", "21601s"),
+        ("streaming", "window", "1s", "0s", "5m", "301s"),
+    ],
+)
+def test_durations_keep_to_the_limits_of_aws(section, key, lowest, below, highest, above):
+    path = f"{section}.{key}"
+    for legal in (lowest, highest):
+        assert path not in findings(**{section: {key: legal}})
+    for illegal in (below, above):
+        assert findings(**{section: {key: illegal}})[path].link.startswith("https://docs.aws.amazon.com/")
+
+
+def test_scores_outlive_their_freshness():
+    assert findings(max_staleness="3d", keep_scores="3d") == {}
+    assert "keep_scores" in findings(max_staleness="3d", keep_scores="2d")
+
+
+@pytest.mark.parametrize("name", ["row", "SageMakerOutput", "sagemakerinput", " ", "a\nb", "x" * 256])
+def test_feature_names_that_batch_transform_or_parquet_cannot_carry_are_refused(name):
+    assert f"features.{name}" in findings(features=[name])
+
+
+def test_the_name_key_is_taken_only_where_the_key_travels_under_it():
+    assert findings(features=["key"]) == {}
+    travelling = {"wire_format": "jsonlines", "pass_key_to_model": True}
+    assert "features.key" in findings(features=["key"], transform=travelling)
+
+
+@pytest.mark.parametrize("column", ["scored_at", "model_version", "date", "run", "Date"])
+def test_columns_that_the_results_use_are_refused_for_key_and_prediction(column):
+    assert "key.column" in findings(key=column)
+    assert "output.prediction" in findings(output={"prediction": column})
+
+
+def test_the_prediction_is_not_called_like_the_key():
+    assert "output.prediction" in findings(key="ID", output={"prediction": "id"})
+
+
+@pytest.mark.parametrize(
+    ("feature", "key"),
+    [
+        ({"min": 2, "max": 1}, "min"),
+        ({"type": "string", "max": 1}, "max"),
+        ({"type": "boolean", "pattern": "x"}, "pattern"),
+        ({"type": "string", "pattern": "("}, "pattern"),
+        ({"type": "integer", "values": [1.5]}, "values"),
+        ({"type": "integer", "values": [True]}, "values"),
+        ({"type": "float", "values": ["1"]}, "values"),
+        ({"type": "boolean", "values": [0]}, "values"),
+        ({"type": "string", "values": []}, "values"),
+        ({"min": 0, "values": [-1]}, "values"),
+    ],
+)
+def test_limits_that_no_row_could_meet_are_refused(feature, key):
+    assert f"features.a.{key}" in findings(features={"a": feature})
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        {"min": 1, "max": 1},
+        {"type": "integer", "values": [1, 2], "min": 1},
+        {"type": "float", "values": [1, 2.5]},
+        {"type": "boolean", "values": [True]},
+        {"type": "string", "values": ["x"], "pattern": "[a-z]"},
+    ],
+)
+def test_limits_that_rows_can_meet_pass(feature):
+    assert findings(features={"a": feature}) == {}
+
+
+@pytest.mark.parametrize(
+    ("image", "legal"),
+    [
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/churn:1.2", True),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/churn@sha256:" + "a" * 64, True),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/churn", False),
+        ("churn:1", False),
+        ("public.ecr.aws/team/churn:1", False),
+    ],
+)
+def test_images_come_from_ecr_and_are_pinned(image, legal):
+    assert ("image" not in findings(image=image)) is legal
+
+
+def test_a_tag_that_moves_is_a_warning():
+    found = findings(image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/churn:latest")
+    assert found["image"].severity == "warning"
+
+
+@pytest.mark.parametrize(
+    ("location", "legal"),
+    [
+        ("s3://bucket/", True),
+        ("s3://my.bucket-1/a/b/", True),
+        ("s3://bucket", False),
+        ("s3://bucket/a", False),
+        ("s3://Bucket/a/", False),
+        ("s3://a..b/a/", False),
+        ("s3://ab/", False),
+        ("https://bucket/a/", False),
+    ],
+)
+def test_input_lies_under_an_s3_prefix(location, legal):
+    assert ("input.location" not in findings(input={"location": location})) is legal
+
+
+@pytest.mark.parametrize(
+    ("artifact", "legal"),
+    [("s3://bucket/m.tar.gz", True), ("s3://bucket/a/m.zip", False), ("s3://bucket/", False), ("m.tar.gz", False)],
+)
+def test_an_artifact_is_a_tarball_in_s3(artifact, legal):
+    assert ("artifact" not in findings(artifact=artifact)) is legal
+
+
+def test_sixteen_variables_of_1024_characters_are_the_most():
+    assert findings(environment={f"V{i}": "x" * 1024 for i in range(16)}) == {}
+    assert "environment" in findings(environment={f"V{i}": "" for i in range(17)})
+    assert "environment.V" in findings(environment={"V": "x" * 1025})
+
+
+@pytest.mark.parametrize("name", ["1A", "A-B", "", "É", "SAGEMAKER_PROGRAM", "TURNOUT_STAGE"])
+def test_names_of_variables_that_are_illegal_or_taken_are_refused(name):
+    assert f"environment.{name}" in findings(environment={name: ""})
+
+
+def test_tags_keep_to_the_limits_of_aws():
+    assert findings(tags={"k" * 128: "v" * 256, "größe": "a b_.:/=+-@"}) == {}
+    assert "tags" in findings(tags={f"k{i}": "" for i in range(41)})
+    for name, value in (
+        ("k" * 129, ""),
+        ("k", "v" * 257),
+        ("", ""),
+        ("a&b", ""),
+        ("a", "b&c"),
+        ("AWS:x", ""),
+        ("turnout:x", ""),
+    ):
+        assert f"tags.{name}" in findings(tags={name: value})
+
+
+def test_xgboost_takes_large_bodies_only_when_told_so():
+    large = {"framework": "xgboost", "transform": {"max_payload_mb": 7}}
+    assert "transform.max_payload_mb" in findings(**large)
+    assert findings(**large, environment={"MAX_CONTENT_LENGTH": "7340032"}) == {}
+    assert findings(framework="xgboost") == {}
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"timezone": "UTC"}, {"rate": "1 day", "on_new_data": True}, {"on_new_data": False}]
+)
+def test_a_schedule_says_exactly_one_time(given):
+    assert "schedule" in findings(schedule=given)
+
+
+@pytest.mark.parametrize(
+    ("marker", "legal"), [("_DONE", True), (".ready", True), ("done", False), ("_a/b", False), ("", False)]
+)
+def test_a_marker_is_a_name_that_is_not_read_as_data(marker, legal):
+    assert ("schedule.marker" not in findings(schedule={"on_new_data": True, "marker": marker})) is legal
+
+
+def test_a_bucket_of_ones_own_must_be_allowed_to_send_events():
+    found = findings(schedule="on-new-data", input={"location": "s3://bucket/"})
+    assert found["input.location"].severity == "warning"
+
+
+def test_more_models_than_one_api_has_routes_for_is_a_warning():
+    assert list(check_count(99)) == []
+    assert [finding.severity for finding in check_count(100)] == ["warning"]
