@@ -78,8 +78,7 @@ def spoil(table: list[Row], count: int) -> list[Broken]:
         raise ValueError(f"cannot break {count} of {len(table)} rows: at most every second one")
     broken = []
     for number in range(count):
-        # Odd and strictly growing: the row before is never broken itself.
-        index = (number * len(table) // count) // 2 * 2 + 1
+        index = number * len(table) // count + 1  # steps of two or more: the row before is never broken itself
         way = list(WAYS)[number % len(WAYS)]
         column, spoiled = WAYS[way]
         row = table[index]

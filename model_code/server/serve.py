@@ -18,6 +18,8 @@ from serving_settings import BadSetting, Settings
 
 #: SageMaker kills a container 30 seconds after SIGTERM.
 DRAIN_SECONDS = 25
+#: How soon the accepting thread notices that it should stop.
+POLL_SECONDS = 0.1
 
 logger = logging.getLogger("serving")
 
@@ -37,7 +39,7 @@ def main() -> int:
         logger.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)
         return 1
     stop = _stop_on_signal(server)
-    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="accept", daemon=True).start()
     logger.info("listening on %s:%d", settings.host, server.server_port)
     if not _load(server):
         return 1
@@ -63,7 +65,6 @@ def _finish(server: InferenceServer) -> int:
     drained = server.drain(DRAIN_SECONDS)
     if not drained:
         logger.error("stopping although requests were still in flight after %d s", DRAIN_SECONDS)
-    server.server_close()
     logger.info("stopped")
     return 0 if drained else 1
 

@@ -77,6 +77,7 @@ class InferenceServer(ThreadingHTTPServer):
         """Stop accepting, then wait until every request in flight is answered. Return whether that came to pass."""
         self.stopping = True
         self.shutdown()
+        self.server_close()
         with self._changed:
             return self._changed.wait_for(lambda: self._in_flight == 0, timeout=seconds)
 

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -69,6 +70,11 @@ class Container:
             assert time.monotonic() < deadline, f"{what} did not happen; the log says:\n{self.log}"
             time.sleep(0.01)
 
+    def accepts(self) -> bool:
+        """Return whether new connections are taken."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def listening(self) -> "Container":
         self.until(lambda: "listening on" in self.log or self.process.poll() is not None, "listening")
         return self
@@ -99,7 +105,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Container]]:
             "SAGEMAKER_BIND_TO_PORT": "0",
             "GATE": str(tmp_path / "gate"),
         }
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith("SAGEMAKER_")}
+        foreign = ("SAGEMAKER_", "PYTHONUNBUFFERED", "OMP_")
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
         with log_path.open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, str(SERVE)], env=inherited | own | environ, stdout=log, stderr=subprocess.STDOUT
