@@ -1,9 +1,11 @@
 """Where alarms go: an SNS topic that CloudWatch may publish to, encrypted, over TLS."""
 
-from aws_cdk import Aws, aws_kms as kms, aws_sns as sns
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.constructs.permissions import allow, deny_plain_http, own_account, policy
+from infra.constructs.pseudo import account, partition
 
 
 class AlarmTopic(Construct):
@@ -37,7 +39,7 @@ class AlarmTopic(Construct):
 
 def _administered_by_the_account() -> dict:
     """IAM decides who may administer the key; without this statement nobody could, not even the account's owner."""
-    root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
+    root = f"arn:{partition()}:iam::{account()}:root"
     return {**allow(["kms:*"], ["*"]), "Principal": {"AWS": root}}
 
 

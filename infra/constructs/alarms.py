@@ -23,7 +23,7 @@ TOO_MANY_ERRORS = 5
 
 @dataclass(frozen=True)
 class AlarmSpec:
-    """One alarm as data. It rings when the metric stays on the wrong side of the threshold in `periods` of `periods`."""
+    """One alarm as data. It rings when the metric is on the wrong side of the threshold in each of `periods`."""
 
     id: str
     summary: str

@@ -1,50 +1,51 @@
-"""The container image of a model: a literal where the region is known, a CloudFormation mapping where it is not."""
+"""The container image of a model: its URI, and the permissions that the model's role needs to pull it."""
 
 import re
-
-from aws_cdk import Aws, CfnMapping, Stack, Token
-from constructs import Construct
+from dataclasses import dataclass
 
 from infra.constructs.permissions import Statement, allow
+from infra.constructs.pseudo import partition, url_suffix
+from infra.constructs.pseudo import region as deployed_region
 from turnout.config.images import accounts, image_name, image_uri
 from turnout.config.specs import ModelSpec
 
 _ECR = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<repository>[^:@]+)")
-_AUTHORIZE = allow(["ecr:GetAuthorizationToken"], ["*"])
 
 
-class ContainerImage(Construct):
-    """`uri` for the SageMaker model and `pull`, the permissions that its role needs to fetch it."""
-
-    def __init__(self, scope: Construct, id: str, *, spec: ModelSpec) -> None:
-        super().__init__(scope, id)
-        region = Stack.of(self).region
-        if spec.image:
-            self.uri, self.pull = spec.image, _pull_literal(spec.image)
-        elif Token.is_unresolved(region):
-            self.uri, self.pull = self._by_region(spec)
-        else:
-            self.uri = image_uri(spec.framework, spec.framework_version, region, spec.transform.instance_type)
-            self.pull = _pull_literal(self.uri)
-
-    def _by_region(self, spec: ModelSpec) -> tuple[str, list[Statement]]:
-        """Return the image for whichever region the stack is deployed to; registries differ by region."""
-        image = (spec.framework, spec.framework_version, spec.transform.instance_type)
-        table = CfnMapping(self, "Registry", mapping={region: {"account": a} for region, a in accounts(*image).items()})
-        account = table.find_in_map(Aws.REGION, "account")
-        name = image_name(*image)
-        uri = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{name}"
-        return uri, _pull(account, Aws.REGION, name.partition(":")[0])
+@dataclass(frozen=True)
+class ContainerImage:
+    uri: str
+    pull: tuple[Statement, ...]
 
 
-def _pull_literal(uri: str) -> list[Statement]:
-    """Return the permissions for an image in ECR; one from elsewhere needs none of ours."""
+def registries(spec: ModelSpec) -> dict[str, str]:
+    """Return region -> account of the registry that holds the model's image; empty for an image of the user's own."""
+    return {} if spec.image else accounts(*_image(spec))
+
+
+def image_in(spec: ModelSpec, region: str) -> ContainerImage:
+    """Return the image for one region, as a literal. Raises ImageError."""
+    uri = spec.image or image_uri(spec.framework, spec.framework_version, region, spec.transform.instance_type)
     if not (place := _ECR.match(uri)):
-        return []
-    return _pull(place["account"], place["region"], place["repository"])
+        return ContainerImage(uri, ())  # not in ECR: pulled without permissions of ours
+    return ContainerImage(uri, _pull(place["account"], place["region"], place["repository"]))
 
 
-def _pull(account: str, region: str, repository: str) -> list[Statement]:
+def image_anywhere(spec: ModelSpec, account: str) -> ContainerImage:
+    """Return the image for whichever region the stack is deployed to; `account` is the registry's in that region."""
+    name = image_name(*_image(spec))
+    uri = f"{account}.dkr.ecr.{deployed_region()}.{url_suffix()}/{name}"
+    return ContainerImage(uri, _pull(account, deployed_region(), name.partition(":")[0]))
+
+
+def _image(spec: ModelSpec) -> tuple[str, str | None, str]:
+    return spec.framework, spec.framework_version, spec.transform.instance_type
+
+
+def _pull(account: str, where: str, repository: str) -> tuple[Statement, ...]:
     actions = ["BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"]
-    place = f"arn:{Aws.PARTITION}:ecr:{region}:{account}:repository/{repository}"
-    return [_AUTHORIZE, allow([f"ecr:{action}" for action in actions], [place])]
+    place = f"arn:{partition()}:ecr:{where}:{account}:repository/{repository}"
+    return (
+        allow(["ecr:GetAuthorizationToken"], ["*"]),
+        allow([f"ecr:{action}" for action in actions], [place]),
+    )

@@ -1,6 +1,7 @@
 """The bucket that all models share: inputs, a run's working files, results and quarantined rows."""
 
-from aws_cdk import Duration, aws_s3 as s3
+from aws_cdk import Duration
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.constructs.bucket_place import BucketPlace

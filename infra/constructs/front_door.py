@@ -6,13 +6,15 @@ routes stay what they are.
 
 from collections.abc import Sequence
 
-from aws_cdk import aws_apigatewayv2 as apigateway, aws_lambda as lambda_
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from handlers.contract.env import PredictEnv
 from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT
 from infra.constructs.function import HandlerFunction, Size
 from infra.constructs.http_api import HttpApi
+from infra.constructs.log_group import LogGroup
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
 
@@ -29,7 +31,7 @@ class FrontDoor(Construct):
         self, scope: Construct, id: str, *, parts: Parts, env: PredictEnv, allowed: Sequence[Statement], api: HttpApi
     ) -> None:
         super().__init__(scope, id)
-        self.handler = HandlerFunction(
+        handler = HandlerFunction(
             self,
             "Handler",
             entry="predict",
@@ -37,13 +39,13 @@ class FrontDoor(Construct):
             code=parts.code,
             env=env,
             size=SIZE,
-            statements=[parts.card_asset.read, *allowed],
-            stage=parts.stage,
+            statements=[parts.card_file.read, *allowed],
+            logs=LogGroup(self, parts.stage),
         )
-        alias = self.handler.publish(LIVE)
-        self.name = self.handler.name
+        alias = handler.publish(LIVE)
+        self.name = handler.name
         self.url = f"{api.url}models/{parts.spec.name}/predictions"
-        self._route(api, parts.spec.name, alias.ref)
+        self._route(api, parts.spec.name, alias)
 
     def _route(self, api: HttpApi, model: str, target: str) -> None:
         """Add the model's routes and let the API, on them only, call `target` (an alias ARN)."""

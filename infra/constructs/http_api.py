@@ -2,12 +2,13 @@
 
 import json
 
-from aws_cdk import Aws, aws_apigatewayv2 as apigateway, aws_lambda as lambda_
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.constructs.function import HandlerFunction
-from infra.constructs.log_group import log_group_for
-from infra.constructs.permissions import arn
+from infra.constructs.log_group import LogGroup
+from infra.constructs.pseudo import arn, region, url_suffix
 from turnout.config.stages import Stage
 
 #: Requests per second over all models, and how many may come at once; the account's own limit is ten times that.
@@ -34,15 +35,15 @@ class HttpApi(Construct):
         super().__init__(scope, id)
         self.api = apigateway.CfnApi(self, "Api", name=name, protocol_type="HTTP")
         self.id = self.api.ref
-        self.url = f"https://{self.id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}/"
-        access_log = log_group_for(self, stage, "AccessLogs")
+        self.url = f"https://{self.id}.execute-api.{region()}.{url_suffix()}/"
+        access_logs = LogGroup(self, stage, "AccessLogs")
         self.stage = apigateway.CfnStage(
             self,
             "Stage",
             api_id=self.id,
             stage_name="$default",
             auto_deploy=True,
-            access_log_settings={"destinationArn": access_log.attr_arn, "format": json.dumps(ACCESS_LOG)},
+            access_log_settings={"destinationArn": access_logs.arn, "format": json.dumps(ACCESS_LOG)},
             default_route_settings={"throttlingRateLimit": RATE, "throttlingBurstLimit": BURST},
         )
 

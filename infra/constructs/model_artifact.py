@@ -9,38 +9,38 @@ code/<module>.py            its other modules; `train.py` stays at home
 import gzip
 import hashlib
 import io
-import os
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.constructs.file_asset import StagedFile
+from infra.constructs.staging import Staging
+
 #: Only used on the engineer's machine.
 NOT_SHIPPED = {"train.py"}
+NAME = "model.tar.gz"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model's archive: a local file to upload, or an object that is already in S3."""
+    """A model's archive: a staged file to upload, or the URI of one that is already in S3."""
 
     version: str
-    path: Path | None = None
-    digest: str | None = None
+    file: StagedFile | None = None
     uri: str | None = None
 
 
-def build_artifact(folder: Path, cache: Path) -> Artifact:
-    """Return the archive of a code folder, compressing it only when `cache` does not hold these contents yet.
+def build_artifact(folder: Path, staging: Staging) -> Artifact:
+    """Return a code folder's archive, compressing it only when these contents were never staged.
 
     The digest is taken before compression, because gzip's output differs between zlib builds: the same
-    model gets the same version on every machine.
+    model has the same version on every machine.
     """
-    tar = _tar(members(folder))
+    tar = pack(members(folder))
     digest = hashlib.sha256(tar).hexdigest()
-    path = cache / digest[:32] / "model.tar.gz"
-    if not path.exists():
-        _write_whole(path, _gzip(tar))
-    return Artifact(version=digest[:12], path=path, digest=digest)
+    # The key in S3 is digest and last suffix; SageMaker wants to see `.tar.gz`.
+    staged = staging.file(NAME, f"{digest}.tar", lambda: compress(tar))
+    return Artifact(version=digest[:12], file=staged)
 
 
 def artifact_in_s3(uri: str) -> Artifact:
@@ -53,11 +53,32 @@ def members(folder: Path) -> dict[str, Path]:
     found = {path.relative_to(folder / "artifact").as_posix(): path for path in _files(folder / "artifact")}
     for path in _files(folder):
         name = path.relative_to(folder)
-        if name.parts[0] == "artifact" or name.as_posix() in NOT_SHIPPED:
-            continue
-        if path.suffix == ".py" or name.as_posix() == "requirements.txt":
+        if name.parts[0] != "artifact" and _ships(name):
             found[f"code/{name.as_posix()}"] = path
     return dict(sorted(found.items()))
+
+
+def pack(files: dict[str, Path]) -> bytes:
+    """Return a tar that depends on names and contents only: no times, owners or modes of this machine."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, path in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = path.stat().st_size, 0o644
+            with path.open("rb") as stream:
+                tar.addfile(info, stream)
+    return out.getvalue()
+
+
+def compress(tar: bytes) -> bytes:
+    out = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=out, mode="wb", compresslevel=6, mtime=0) as stream:
+        stream.write(tar)
+    return out.getvalue()
+
+
+def _ships(name: Path) -> bool:
+    return name.as_posix() not in NOT_SHIPPED and (name.suffix == ".py" or name.as_posix() == "requirements.txt")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -67,30 +88,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _hidden(name: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
-
-
-def _tar(files: dict[str, Path]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, path in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = path.stat().st_size, 0o644
-            with path.open("rb") as stream:
-                tar.addfile(info, stream)
-    return out.getvalue()
-
-
-def _gzip(data: bytes) -> bytes:
-    out = io.BytesIO()
-    with gzip.GzipFile(filename="", fileobj=out, mode="wb", compresslevel=6, mtime=0) as stream:
-        stream.write(data)
-    return out.getvalue()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that another synth never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-    Path(temporary).replace(path)

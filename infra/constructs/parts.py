@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from handlers.contract.card import ModelCard
 from infra.constructs.bucket_place import BucketPlace
-from infra.constructs.card_asset import CardAsset
-from infra.constructs.handler_code import HandlerCode
+from infra.constructs.file_asset import FileAsset
 from infra.constructs.model import Model
 from infra.constructs.score_store import ScoreStore
 from turnout.config.specs import ModelSpec
@@ -14,17 +13,22 @@ from turnout.config.stages import Stage
 
 @dataclass(frozen=True)
 class Parts:
-    """One model in one stage. `data` is the platform's bucket, `input` the one that the model reads from."""
+    """One model in one stage.
+
+    `data` is the platform's bucket, `source` with `source_prefix` where the model's input lies; `job_tags` go on
+    what a run costs.
+    """
 
     spec: ModelSpec
     stage: Stage
     card: ModelCard
-    card_asset: CardAsset
-    code: HandlerCode
+    card_file: FileAsset
+    code: FileAsset
     model: Model
-    store: ScoreStore
+    model_version: str
+    scores: ScoreStore
     data: BucketPlace
-    input: BucketPlace
-    input_prefix: str
+    source: BucketPlace
+    source_prefix: str
     arrow_layer: str
-    tags: dict[str, str]
+    job_tags: dict[str, str]

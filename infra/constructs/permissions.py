@@ -7,8 +7,10 @@ to a role by accident, and the least-privilege test reads the same dicts that ar
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import Aws, aws_iam as iam
+from aws_cdk import aws_iam as iam
 from constructs import Construct
+
+from infra.constructs.pseudo import account
 
 Statement = dict[str, Any]
 
@@ -31,7 +33,7 @@ def deny_plain_http(resource: str, action: str) -> Statement:
     }
 
 
-def policy(statements: Sequence[Statement]) -> dict:
+def policy(statements: Sequence[Statement]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
@@ -55,16 +57,11 @@ def service_role(
     )
 
 
-def own_account(**more: str) -> dict:
-    """Return the trust condition against the confused deputy: only on behalf of this account."""
-    return {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID, **more}}
+def own_account(**more: str) -> dict[str, Any]:
+    """Return the condition against the confused deputy: only on behalf of this account."""
+    return {"StringEquals": {"aws:SourceAccount": account(), **more}}
 
 
-def put_metrics(namespace: str) -> Statement:
-    """Allow PutMetricData, which knows no resources, within one namespace."""
-    return allow(["cloudwatch:PutMetricData"], ["*"], {"StringEquals": {"cloudwatch:namespace": namespace}})
-
-
-def arn(service: str, resource: str) -> str:
-    """Return an ARN in this stack's partition, region and account."""
-    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
+def put_metrics(*namespaces: str) -> Statement:
+    """Allow PutMetricData, which knows no resources, within some namespaces."""
+    return allow(["cloudwatch:PutMetricData"], ["*"], {"StringEquals": {"cloudwatch:namespace": list(namespaces)}})

@@ -12,7 +12,7 @@ from turnout.config.specs import TransformSpec
 
 State = dict[str, Any]
 
-#: What a definition leaves open: the service integration (its ARN has a partition), four functions, the SageMaker model.
+#: What a definition leaves open: the service integration (its ARN has a partition), four functions and the model.
 SUBSTITUTIONS = ("RunTransformJob", "StartArn", "PrepareArn", "PublishArn", "ConcludeArn", "ModelName")
 
 #: A run that is not over after a day is lost; the alarm on timed-out executions says so.
@@ -167,7 +167,7 @@ def _conclusion() -> dict[str, str]:
 
 
 def _record(known: dict[str, str]) -> State:
-    """Return the state that writes a failure down; should that fail too, the machine still fails with the first error."""
+    """Return the state that writes a failure down; should that fail too, the machine fails with the first error."""
     return {
         "Type": "Task",
         "Resource": "${ConcludeArn}",

@@ -10,5 +10,5 @@ def removal_policy(stage: Stage) -> RemovalPolicy:
 
 
 def keep_as_stage_says(resource: CfnResource, stage: Stage) -> None:
-    """Set both policies, for deletion and for replacement."""
+    """Set what happens on deletion and on replacement."""
     resource.apply_removal_policy(removal_policy(stage))

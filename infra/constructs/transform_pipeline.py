@@ -3,16 +3,17 @@
 import json
 from collections.abc import Sequence
 
-from aws_cdk import Aws, aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from handlers.contract import layout, metrics
 from handlers.contract.env import PipelineEnv
 from infra.constructs.function import HandlerFunction, Size
-from infra.constructs.log_group import log_group_for
+from infra.constructs.log_group import LogGroup
 from infra.constructs.parts import Parts
-from infra.constructs.permissions import Statement, allow, arn, own_account, put_metrics, service_role
+from infra.constructs.permissions import Statement, allow, own_account, put_metrics, service_role
 from infra.constructs.pipeline_definition import definition
+from infra.constructs.pseudo import arn, partition
 from infra.constructs.score_permissions import claim_runs, conclude_runs
 
 #: What each step is given. `prepare` is paid for its CPU: 3,008 MB bring 1.7 vCPU.
@@ -46,18 +47,21 @@ _TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetS
 
 
 class TransformPipeline(Construct):
-    """`machine` scores everything under the model's input location, once per execution."""
+    """Scores everything under the model's input location, once per execution of the machine `arn`.
+
+    All steps and the machine write to one log group: a run reads as one story.
+    """
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts, publish: Sequence[Statement]) -> None:
         """`publish` is what the publishing step may do beyond writing results, where the mode keeps scores."""
         super().__init__(scope, id)
+        logs = LogGroup(self, parts.stage)
         allowed = _step_permissions(parts)
         allowed["publish"] += publish
-        self.steps = {step: self._step(step, parts, allowed[step]) for step in SIZES}
-        self.machine = self._machine(parts)
-        self.arn = self.machine.attr_arn
+        steps = {step: self._step(step, parts, allowed[step], logs) for step in SIZES}
+        self.arn = self._machine(parts, {step: function.arn for step, function in steps.items()}, logs).attr_arn
 
-    def _step(self, step: str, parts: Parts, statements: list[Statement]) -> HandlerFunction:
+    def _step(self, step: str, parts: Parts, statements: list[Statement], logs: LogGroup) -> HandlerFunction:
         return HandlerFunction(
             self,
             step.capitalize(),
@@ -67,36 +71,34 @@ class TransformPipeline(Construct):
             env=_environment(parts),
             size=SIZES[step],
             statements=statements,
-            stage=parts.stage,
+            logs=logs,
             layers=[parts.arrow_layer] if step in WITH_ARROW else [],
         )
 
-    def _machine(self, parts: Parts) -> sfn.CfnStateMachine:
-        log_group = log_group_for(self, parts.stage)
+    def _machine(self, parts: Parts, steps: dict[str, str], logs: LogGroup) -> sfn.CfnStateMachine:
         role = service_role(
             self,
             "Role",
             service="states.amazonaws.com",
-            statements=_machine_permissions(parts, [step.arn for step in self.steps.values()]),
+            statements=_machine_permissions(parts, list(steps.values())),
             trust_condition=own_account(),
         )
-        states = definition(card=parts.card, transform=parts.spec.transform, tags=parts.tags)
-        arns = {f"{step.capitalize()}Arn": function.arn for step, function in self.steps.items()}
+        states = definition(card=parts.card, transform=parts.spec.transform, tags=parts.job_tags)
         return sfn.CfnStateMachine(
             self,
             "Machine",
             role_arn=role.attr_arn,
             definition_string=json.dumps(states, indent=1),
             definition_substitutions={
-                "RunTransformJob": f"arn:{Aws.PARTITION}:states:::sagemaker:createTransformJob.sync",
+                "RunTransformJob": f"arn:{partition()}:states:::sagemaker:createTransformJob.sync",
                 "ModelName": parts.model.name,
-                **arns,
+                **{f"{step.capitalize()}Arn": step_arn for step, step_arn in steps.items()},
             },
             logging_configuration={
                 # Without the data of each step: the execution's history has it for 90 days, logs are kept longer.
                 "level": "ALL",
                 "includeExecutionData": False,
-                "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": log_group.attr_arn}}],
+                "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": logs.arn}}],
             },
             tracing_configuration={"enabled": True},
         )
@@ -106,40 +108,41 @@ def _environment(parts: Parts) -> PipelineEnv:
     return PipelineEnv(
         stage=parts.stage.name,
         model=parts.spec.name,
-        mode=parts.spec.mode,
-        model_version=parts.model.version,
-        table=parts.store.name,
+        mode=parts.spec.mode.value,
+        model_version=parts.model_version,
+        table=parts.scores.name,
         data_bucket=parts.data.name,
-        spec_bucket=parts.card_asset.bucket,
-        spec_key=parts.card_asset.key,
+        spec_bucket=parts.card_file.bucket,
+        spec_key=parts.card_file.key,
     )
 
 
 def _step_permissions(parts: Parts) -> dict[str, list[Statement]]:
-    """Return what each step may do, beside writing its own log."""
-    name, data, table = parts.spec.name, parts.data, parts.store.arn
+    """Return what each step may do, beside writing its log."""
+    name, data, table = parts.spec.name, parts.data, parts.scores.arn
     work, results, quarantine = layout.work_root(name), layout.results_root(name), layout.quarantine_root(name)
+    receipts = f"{work}*/published/"
     metric = put_metrics(metrics.NAMESPACE)
     return {
         "start": [claim_runs(table), metric],
         "prepare": [
-            parts.card_asset.read,
-            parts.input.enumerate(parts.input_prefix),
-            parts.input.read(parts.input_prefix),
+            parts.card_file.read,
+            parts.source.enumerate(parts.source_prefix),
+            parts.source.read(parts.source_prefix),
             data.enumerate(work),
-            data.write(work, quarantine),
-            data.delete(work, quarantine),
+            data.write(f"{work}*/shards/", f"{work}*/keys/", quarantine),
+            data.delete(work),
         ],
         "publish": [
-            parts.card_asset.read,
-            data.enumerate(work),
-            data.read(work),
-            data.write(f"{work}*/published/", results),
+            parts.card_file.read,
+            data.notice_missing(),
+            data.read(f"{work}*/keys/", f"{work}*/transform/"),
+            data.write(receipts, results),
         ],
         "conclude": [
-            parts.card_asset.read,
-            data.enumerate(work),
-            data.read(f"{work}*/published/"),
+            parts.card_file.read,
+            data.notice_missing(),
+            data.read(receipts),
             conclude_runs(table),
             metric,
         ],

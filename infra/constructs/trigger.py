@@ -2,11 +2,14 @@
 
 import json
 
-from aws_cdk import aws_events as events, aws_scheduler as scheduler, aws_sqs as sqs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.constructs.parts import Parts
-from infra.constructs.permissions import Statement, allow, arn, deny_plain_http, own_account, policy, service_role
+from infra.constructs.permissions import Statement, allow, deny_plain_http, own_account, policy, service_role
+from infra.constructs.pseudo import arn
 from turnout.config.specs import ScheduleSpec
 
 #: An hour of retries: a run that starts later than that collides with the next one of an hourly model.
@@ -15,19 +18,18 @@ KEEP_LETTERS_SECONDS = 14 * 86400
 
 
 class Trigger(Construct):
-    """`dead_letters` receives the triggers that could not start the machine."""
+    """`queue_name` names the queue of triggers that could not start the machine."""
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts, machine_arn: str) -> None:
         super().__init__(scope, id)
-        self.dead_letters = sqs.CfnQueue(
+        letters = sqs.CfnQueue(
             self, "DeadLetters", sqs_managed_sse_enabled=True, message_retention_period=KEEP_LETTERS_SECONDS
         )
-        self._queue_statements = [deny_plain_http(self.dead_letters.attr_arn, "sqs:*")]
+        self._letters_arn, self.queue_name = letters.attr_arn, letters.attr_queue_name
+        self._queue_statements = [deny_plain_http(self._letters_arn, "sqs:*")]
         start = TRIGGERS[form_of(parts.spec.schedule)]
         start(self, parts, machine_arn)
-        sqs.CfnQueuePolicy(
-            self, "Policy", queues=[self.dead_letters.ref], policy_document=policy(self._queue_statements)
-        )
+        sqs.CfnQueuePolicy(self, "Policy", queues=[letters.ref], policy_document=policy(self._queue_statements))
 
     def on_schedule(self, parts: Parts, machine_arn: str) -> None:
         """Start at the slots of a cron, rate or at expression. At least once: the run's claim makes it once."""
@@ -39,7 +41,7 @@ class Trigger(Construct):
             service="scheduler.amazonaws.com",
             statements=[
                 allow(["states:StartExecution"], [machine_arn]),
-                allow(["sqs:SendMessage"], [self.dead_letters.attr_arn]),
+                allow(["sqs:SendMessage"], [self._letters_arn]),
             ],
             trust_condition=own_account(**{"aws:SourceArn": group}),
         )
@@ -55,7 +57,7 @@ class Trigger(Construct):
                 "roleArn": role.attr_arn,
                 "input": json.dumps({"trigger": "schedule", "slot": "<aws.scheduler.scheduled-time>"}),
                 "retryPolicy": RETRY,
-                "deadLetterConfig": {"arn": self.dead_letters.attr_arn},
+                "deadLetterConfig": {"arn": self._letters_arn},
             },
         )
 
@@ -75,14 +77,14 @@ class Trigger(Construct):
             self,
             "Rule",
             description=f"Scores {parts.spec.name} when {parts.spec.schedule.marker} arrives.",
-            event_pattern=marker_pattern(parts.input.name, parts.input_prefix, parts.spec.schedule.marker),
+            event_pattern=marker_pattern(parts.source.name, parts.source_prefix, parts.spec.schedule.marker),
             targets=[
                 {
                     "id": "Machine",
                     "arn": machine_arn,
                     "roleArn": role.attr_arn,
                     "retryPolicy": RETRY,
-                    "deadLetterConfig": {"arn": self.dead_letters.attr_arn},
+                    "deadLetterConfig": {"arn": self._letters_arn},
                     "inputTransformer": {
                         "inputPathsMap": {"time": "$.time", "sequencer": "$.detail.object.sequencer"},
                         "inputTemplate": '{"trigger": "new_data", "slot": <time>, "id": <sequencer>}',
@@ -90,7 +92,7 @@ class Trigger(Construct):
                 }
             ],
         )
-        self._queue_statements.append(_from_rule(self.dead_letters.attr_arn, rule.attr_arn))
+        self._queue_statements.append(_from_rule(self._letters_arn, rule.attr_arn))
 
 
 #: Which construct each form of `schedule` needs.

@@ -21,8 +21,8 @@ class BatchServing(Serving):
         names = {"stage": parts.stage.name, "model": parts.spec.name}
         self.alarms += run_alarms(**names, machine_arn=pipeline.arn)
         self.alarms += staleness_alarms(**names, max_staleness=parts.spec.max_staleness)
-        self.alarms += trigger_alarms(queue_name=trigger.dead_letters.attr_queue_name)
-        self.front_door_permissions += [read_freshness(parts.store.arn)]
+        self.alarms += trigger_alarms(queue_name=trigger.queue_name)
+        self.front_door_permissions += [read_freshness(parts.scores.arn)]
         self.outputs["StateMachineArn"] = pipeline.arn
 
     def _publish_permissions(self, parts: Parts) -> list[Statement]:

@@ -13,7 +13,7 @@ class PrecomputeServing(BatchServing):
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id, parts=parts)
-        self.front_door_permissions += [read_scores(parts.store.arn)]
+        self.front_door_permissions += [read_scores(parts.scores.arn)]
 
     def _publish_permissions(self, parts: Parts) -> list[Statement]:
-        return [write_scores(parts.store.arn)]
+        return [write_scores(parts.scores.arn)]

@@ -1,29 +1,27 @@
 """One model: artifact, pipeline, table, front door and alarms, in a stack of its own."""
 
-from pathlib import Path
-
 from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from constructs import Construct
 
 from handlers.contract.env import PredictEnv
 from handlers.contract.layout import input_prefix, results_root, stack_name
 from infra.constructs.alarms import LONGEST_LOOKBACK, Alarms, front_door_alarms
-from infra.constructs.arrow_layer import arrow_layer_arn
 from infra.constructs.bucket_place import BucketPlace
-from infra.constructs.card_asset import CardAsset
-from infra.constructs.container_image import ContainerImage
+from infra.constructs.card_file import stage_card
+from infra.constructs.file_asset import StagedFile, Uploads
 from infra.constructs.front_door import FrontDoor
-from infra.constructs.handler_code import HandlerCode
 from infra.constructs.model import Model
-from infra.constructs.model_artifact import Artifact
+from infra.constructs.model_artifact import artifact_in_s3, build_artifact
 from infra.constructs.parts import Parts
+from infra.constructs.published_by_aws import published_anywhere, published_in
 from infra.constructs.score_store import ScoreStore
+from infra.constructs.staging import Staging
 from infra.serving import SERVING
 from infra.serving.base import Serving
 from infra.stacks.platform import PlatformStack
 from infra.stacks.tags import tag
 from turnout.config.cards import to_card
-from turnout.config.specs import ModelSpec, PlatformSpec
+from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 
 
@@ -35,22 +33,16 @@ class ModelStack(Stack):
         scope: Construct,
         *,
         spec: ModelSpec,
-        settings: PlatformSpec,
         stage: Stage,
         platform: PlatformStack,
-        artifact: Artifact,
-        handlers: Path,
-        staging: Path,
-        env: Environment | None = None,
+        handlers: StagedFile,
+        staging: Staging,
+        env: Environment,
     ) -> None:
-        super().__init__(
-            scope,
-            stack_name(stage.name, spec.name),
-            description=f"Turnout {stage.name}: model {spec.name}.",
-            env=env,
-        )
+        name = stack_name(stage.name, spec.name)
+        super().__init__(scope, name, description=f"Turnout {stage.name}: model {spec.name}.", env=env)
         tags = {**spec.tags, "turnout:model": spec.name, "turnout:stage": stage.name}
-        parts = self._parts(spec, settings, stage, platform, artifact, handlers, staging, tags)
+        parts = self._parts(spec, stage, platform, handlers, staging, env.region, tags)
         serving = SERVING[spec.mode](self, "Serving", parts=parts)
         front_door = FrontDoor(
             self,
@@ -60,56 +52,78 @@ class ModelStack(Stack):
             allowed=serving.front_door_permissions,
             api=platform.api,
         )
-        self._watch(parts, serving, front_door, platform)
+        self._watch(parts, serving, front_door, platform.alarm_topic)
         self._publish_outputs(parts, serving, front_door)
         tag(self, tags)
 
-    def _parts(self, spec, settings, stage, platform, artifact, handlers, staging, tags) -> Parts:
-        """Make what the rest of the stack shares."""
-        source, prefix = _input_place(spec, platform.data)
+    def _parts(
+        self,
+        spec: ModelSpec,
+        stage: Stage,
+        platform: PlatformStack,
+        handlers: StagedFile,
+        staging: Staging,
+        region: str | None,
+        tags: dict[str, str],
+    ) -> Parts:
+        """Make what the rest of the stack shares. Raises ImageError and NoArrowLayer for a region without them."""
+        uploads = Uploads(self)
+        source, prefix = _source(spec, platform.data)
         card = to_card(spec, input_uri=spec.input.location or prefix)
-        # The mode stands only on what a mode costs: the model and its jobs. On the front door it would be a change.
-        cost_tags = {**tags, "turnout:mode": spec.mode.value}
-        image = ContainerImage(self, "Image", spec=spec)
+        artifact = artifact_in_s3(spec.artifact) if spec.artifact else build_artifact(spec.code, staging)
+        layer = platform.arrow_layer
+        published = published_in(region, spec, layer) if region else published_anywhere(self, spec, layer)
+        # The mode tags what it costs, and nothing else: on front door and table a switch would be a change to them.
+        job_tags = {**tags, "turnout:mode": spec.mode.value}
+        model = Model(
+            self,
+            "Model",
+            spec=spec,
+            archive_uri=artifact.uri or uploads.add(artifact.file).uri,
+            image=published.image,
+            data=platform.data,
+            tags=job_tags,
+        )
         return Parts(
             spec=spec,
             stage=stage,
             card=card,
-            card_asset=CardAsset(self, "Card", card=card, staging=staging),
-            code=HandlerCode(self, "Code", folder=handlers),
-            model=Model(self, "Model", spec=spec, artifact=artifact, image=image, data=platform.data, tags=cost_tags),
-            store=ScoreStore(self, "Scores", stage=stage),
+            card_file=uploads.add(stage_card(card, staging)),
+            code=uploads.add(handlers),
+            model=model,
+            model_version=artifact.version,
+            scores=ScoreStore(self, "Scores", stage=stage),
             data=platform.data,
-            input=source,
-            input_prefix=prefix,
-            arrow_layer=arrow_layer_arn(self, settings.arrow_layer_arn),
-            tags=cost_tags,
+            source=source,
+            source_prefix=prefix,
+            arrow_layer=published.arrow_layer,
+            job_tags=job_tags,
         )
 
-    def _watch(self, parts: Parts, serving: Serving, front_door: FrontDoor, platform: PlatformStack) -> None:
+    def _watch(self, parts: Parts, serving: Serving, front_door: FrontDoor, topic_arn: str) -> None:
         name, stage = parts.spec.name, parts.stage
         specs = serving.alarms + front_door_alarms(stage=stage.name, model=name, function_name=front_door.name)
-        Alarms(self, "Alarms", specs=specs, subject=name, topic_arn=platform.alarm_topic, stage=stage)
+        Alarms(self, "Alarms", specs=specs, subject=name, topic_arn=topic_arn, stage=stage)
         if parts.spec.max_staleness > LONGEST_LOOKBACK:
             Annotations.of(self).add_warning_v2(
                 "turnout:staleness",
-                f"{name}: max_staleness is {parts.spec.max_staleness}, and CloudWatch looks back "
-                f"{LONGEST_LOOKBACK.days} days at most: no alarm watches it.",
+                f"{name}: max_staleness is {parts.spec.max_staleness.days} days, and CloudWatch looks back "
+                f"{LONGEST_LOOKBACK.days} at most: no alarm watches it.",
             )
 
     def _publish_outputs(self, parts: Parts, serving: Serving, front_door: FrontDoor) -> None:
         for name, value in {
             "PredictUrl": front_door.url,
             "FrontDoorName": front_door.name,
-            "TableName": parts.store.name,
+            "TableName": parts.scores.name,
             "Mode": parts.spec.mode.value,
-            "ModelVersion": parts.model.version,
+            "ModelVersion": parts.model_version,
             **serving.outputs,
         }.items():
             CfnOutput(self, name, value=value)
 
 
-def _input_place(spec: ModelSpec, data: BucketPlace) -> tuple[BucketPlace, str]:
+def _source(spec: ModelSpec, data: BucketPlace) -> tuple[BucketPlace, str]:
     """Return the bucket and prefix that the model's input lies under."""
     if not spec.input.location:
         return data, input_prefix(spec.name)
@@ -121,11 +135,11 @@ def _predict_environment(parts: Parts) -> PredictEnv:
     return PredictEnv(
         stage=parts.stage.name,
         model=parts.spec.name,
-        mode=parts.spec.mode,
-        model_version=parts.model.version,
-        table=parts.store.name,
+        mode=parts.spec.mode.value,
+        model_version=parts.model_version,
+        table=parts.scores.name,
         max_staleness_seconds=parts.card.max_staleness_seconds,
         results_uri=f"s3://{parts.data.name}/{results_root(parts.spec.name)}",
-        spec_bucket=parts.card_asset.bucket,
-        spec_key=parts.card_asset.key,
+        spec_bucket=parts.card_file.bucket,
+        spec_key=parts.card_file.key,
     )

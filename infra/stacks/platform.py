@@ -1,7 +1,5 @@
 """What all models of a stage share: data bucket, HTTP API, alarm topic, and an answer for unknown models."""
 
-from pathlib import Path
-
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
@@ -10,9 +8,10 @@ from handlers.contract.layout import stack_name
 from infra.constructs.alarm_topic import AlarmTopic
 from infra.constructs.alarms import Alarms, api_alarms
 from infra.constructs.data_bucket import DataBucket
+from infra.constructs.file_asset import FileAsset, StagedFile, Uploads
 from infra.constructs.function import HandlerFunction, Size
-from infra.constructs.handler_code import HandlerCode
 from infra.constructs.http_api import HttpApi
+from infra.constructs.log_group import LogGroup
 from infra.stacks.tags import tag
 from turnout.config.specs import PlatformSpec
 from turnout.config.stages import Stage
@@ -22,24 +21,21 @@ class PlatformStack(Stack):
     """The same template whatever models there are, so that adding or removing one does not touch it."""
 
     def __init__(
-        self, scope: Construct, *, spec: PlatformSpec, stage: Stage, handlers: Path, env: Environment | None = None
+        self, scope: Construct, *, spec: PlatformSpec, stage: Stage, handlers: StagedFile, env: Environment
     ) -> None:
-        super().__init__(
-            scope,
-            stack_name(stage.name, "platform"),
-            description=f"Turnout {stage.name}: what all models share.",
-            env=env,
-        )
+        name = stack_name(stage.name, "platform")
+        super().__init__(scope, name, description=f"Turnout {stage.name}: what all models share.", env=env)
+        self.arrow_layer = spec.arrow_layer_arn
         self.data = DataBucket(self, "Data", stage=stage).place
         self.alarm_topic = AlarmTopic(self, "AlarmTopic", email=spec.alarm_email).arn
-        self.api = HttpApi(self, "HttpApi", name=self.stack_name, stage=stage)
-        self.api.add_default_route(self._unknown_model(stage, HandlerCode(self, "Code", folder=handlers)))
+        self.api = HttpApi(self, "HttpApi", name=name, stage=stage)
+        self.api.add_default_route(self._unknown_model(stage, Uploads(self).add(handlers)))
         alarms = api_alarms(api_id=self.api.id)
         Alarms(self, "Alarms", specs=alarms, subject="API", topic_arn=self.alarm_topic, stage=stage)
         self._publish_outputs()
         tag(self, {"turnout:stage": stage.name})
 
-    def _unknown_model(self, stage: Stage, code: HandlerCode) -> HandlerFunction:
+    def _unknown_model(self, stage: Stage, code: FileAsset) -> HandlerFunction:
         return HandlerFunction(
             self,
             "UnknownModel",
@@ -49,7 +45,7 @@ class PlatformStack(Stack):
             env=UnknownModelEnv(stage=stage.name),
             size=Size(memory_mb=256, timeout_seconds=5),
             statements=[],
-            stage=stage,
+            logs=LogGroup(self, stage, "UnknownModelLogs"),
         )
 
     def _publish_outputs(self) -> None:

@@ -7,5 +7,6 @@ from aws_cdk import Stack, Tags
 
 def tag(stack: Stack, tags: Mapping[str, str]) -> None:
     """Tag the resources in the template, not the stack, so that every way of deploying it keeps them."""
+    all_resources = Tags.of(stack)
     for key, value in tags.items():
-        Tags.of(stack).add(key, value)
+        all_resources.add(key, value)
