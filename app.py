@@ -36,7 +36,7 @@ def main() -> int:
 
 def deployable(path: Path) -> Config:
     """Return a configuration that is valid and whose models are trained; print its warnings. Raises ConfigError."""
-    config = load(path)
+    config = load(path, root=HERE)
     if problems := artifact_problems(config):
         raise ConfigError(problems)
     for warning in config.warnings:
