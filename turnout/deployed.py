@@ -61,11 +61,11 @@ class Model:
         return Run.from_item(item) if item else None
 
     def runs(self, limit: int) -> list[Run]:
-        """Return the ledger's newest runs first."""
+        """Return up to `limit` runs of the newest slots, last started first."""
         page = self._table.query(
             KeyConditionExpression=Key(PK).eq(RUN), ScanIndexForward=False, Limit=limit, ConsistentRead=True
         )
-        return [Run.from_item(item) for item in page["Items"]]
+        return sorted((Run.from_item(item) for item in page["Items"]), key=lambda run: run.started_at, reverse=True)
 
     def move_pointer(self, old: Pointer, new: Pointer) -> None:
         """Write `new` if the table still holds `old`. Raises UserError when a run moved it in between."""

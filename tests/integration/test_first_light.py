@@ -119,6 +119,10 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
     assert churn.pointer().scores == slot
 
 
+def running(model) -> str | None:
+    return next((entry.id for entry in model.runs(100) if entry.status == "running"), None)
+
+
 @pytest.mark.local_only("kills the function's process")
 def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_completes_the_new_one(
     client, cloud, model, platform, door, first_generation
@@ -127,7 +131,7 @@ def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_comp
     old = churn.pointer().scores
     key = "00001"
     execution = runs.start(churn)
-    new = wait_for(lambda: (newest := churn.runs(1)[0]).status == "running" and newest.id, "a run in the ledger")
+    new = wait_for(lambda: running(churn), "a run in the ledger")
     wait_for(lambda: generation_items(client, churn.table_name, new) > 500, "the first scores of the new generation")
     victims = lambda_processes(cloud, "publish")
     assert victims, "the publishing function has a process"

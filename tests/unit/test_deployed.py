@@ -61,7 +61,7 @@ def test_a_missing_stack_says_what_to_run(aws):
 
 def test_runs_come_newest_first(model):
     for run_id in ("20261121T060000Z", "20261123T060000Z", "20261122T060000Z"):
-        put(model, run(run_id).to_item())
+        put(model, run(run_id, started_at=run_id).to_item())
     assert [entry.id for entry in model.runs(2)] == ["20261123T060000Z", "20261122T060000Z"]
 
 
