@@ -1,0 +1,291 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from handlers.contract import layout, metrics
+from handlers.contract.errors import VerificationFailed
+from handlers.contract.modes import ServingMode
+from handlers.contract.records import Generation, Pointer, Run
+from handlers.logic.concluding import POINTER_ATTEMPTS, Conclusion, PointerContended, readable_cause
+from handlers.logic.rollback import NothingToRollBack, roll_back
+from tests.unit.handlers.datasets import card
+from tests.unit.handlers.fakes import FakeClock, FakeMetrics, FakeObjects, FakeRecords, event
+
+RUN = "20261123T060000Z"
+OLD, OLDER = "20261122T060000Z", "20261121T060000Z"
+
+
+def manifest(run_id, scored_at):
+    return Generation(
+        run_id, "v1", scored_at, scored_at, 1, 1, 0, 1, "string", "s3://data/results/", None, 2_000_000_000
+    )
+
+
+class World:
+    """A run that claimed its slot and published its shards; the day before's generation is visible."""
+
+    def __init__(self, mode=ServingMode.PRECOMPUTE):
+        self.records, self.metrics, self.objects = FakeRecords(), FakeMetrics(), FakeObjects()
+        self.clock = FakeClock(datetime(2026, 11, 23, 6, 10, 3, tzinfo=UTC))
+        self.event = event("conclude_succeeded")
+        execution = self.event["execution"]
+        self.records.runs[RUN] = Run(RUN, execution, "schedule", "s", "running", "2026-11-23T06:00:03Z", 1_900_000_000)
+        self.records.put_generation(manifest(OLDER, "2026-11-21T06:09:00Z"))
+        self.records.put_generation(manifest(OLD, "2026-11-22T06:09:00Z"))
+        self.records.current = Pointer(results=OLD, scores=OLD, previous_scores=OLDER, revision=4)
+        for shard in self.event["published"]:
+            self.receipt(shard["index"], shard["rows_scored"], shard["rows_published"])
+        self.conclusion = Conclusion(
+            card=card(retention_seconds=86_400),
+            mode=mode,
+            model_version="v7",
+            bucket="data",
+            objects=self.objects,
+            records=self.records,
+            metric_sink=self.metrics,
+            clock=self.clock,
+        )
+
+    def receipt(self, index, scored, published):
+        body = f'{{"index": {index}, "rows_scored": {scored}, "rows_published": {published}}}'
+        self.objects.put("data", layout.receipt_key("m", RUN, index), body.encode())
+
+    def conclude(self, changed=None):
+        return self.conclusion.conclude(changed or self.event)
+
+
+class TestSuccess:
+    def test_a_verified_run_becomes_visible_and_the_generation_before_it_stays_for_rollback(self):
+        world = World()
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert world.records.current == Pointer(results=RUN, scores=RUN, previous_scores=OLD, revision=5)
+        assert world.records.generations[RUN] == Generation(
+            id=RUN,
+            model_version="v7",
+            scored_at="2026-11-23T06:09:12.345Z",
+            published_at="2026-11-23T06:10:03Z",
+            rows_in=10,
+            rows_scored=8,
+            rows_quarantined=2,
+            rows_published=8,
+            key_type="string",
+            results_uri=f"s3://data/results/m/date=2026-11-23/run={RUN}/",
+            quarantine_uri=f"s3://data/quarantine/churn/run={RUN}/rows.jsonl",
+            expires_at=int(datetime(2026, 11, 24, 6, 9, 12, tzinfo=UTC).timestamp()),
+        )
+
+    def test_the_first_run_of_a_model_becomes_visible_too(self):
+        world = World()
+        world.records.current = Pointer()
+        assert world.conclude()["visible"] is True
+        assert world.records.current == Pointer(results=RUN, scores=RUN, revision=1)
+
+    def test_ledger_and_metrics_say_what_happened(self):
+        world = World()
+        world.conclude()
+        run = world.records.runs[RUN]
+        assert (run.status, run.ended_at, run.error) == ("succeeded", "2026-11-23T06:10:03Z", None)
+        assert run.report["rows_in"] == run.report["rows_scored"] + run.report["rows_quarantined"] == 10
+        assert run.report["reasons"] == {"nan": 2}
+        assert run.report["results_uri"].endswith(f"/date=2026-11-23/run={RUN}/")
+        assert world.metrics.sent == [
+            {
+                metrics.RUN_SUCCEEDED: 1,
+                metrics.ROWS_IN: 10,
+                metrics.ROWS_SCORED: 8,
+                metrics.ROWS_QUARANTINED: 2,
+                metrics.ROWS_PUBLISHED: 8,
+                metrics.RUN_SECONDS: 600,
+            }
+        ]
+
+    def test_a_mode_without_lookups_shows_results_and_leaves_scores_alone(self):
+        world = World(ServingMode.BATCH)
+        for shard in world.event["published"]:
+            shard["rows_published"] = 0
+            world.receipt(shard["index"], shard["rows_scored"], 0)
+        assert world.conclude()["visible"] is True
+        assert world.records.current == Pointer(results=RUN, scores=OLD, previous_scores=OLDER, revision=5)
+
+    def test_concluding_twice_changes_nothing_the_second_time(self):
+        world = World()
+        first = world.conclude()
+        state = world.records.current, dict(world.records.generations), dict(world.records.runs)
+        world.clock.advance(60)
+        assert world.conclude() == first
+        assert (world.records.current, world.records.generations, world.records.runs) == state
+        assert len(world.metrics.sent) == 1
+
+    @pytest.mark.parametrize("breaks_at", ["put_generation", "move_pointer", "put_run"])
+    def test_a_crash_anywhere_and_a_retry_end_in_the_same_state(self, breaks_at):
+        untouched = World()
+        untouched.conclude()
+        world = World()
+        sound = getattr(world.records, breaks_at)
+
+        def crash(*args, **kwargs):
+            raise ConnectionError("gone")
+
+        setattr(world.records, breaks_at, crash)
+        with pytest.raises(ConnectionError):
+            world.conclude()
+        assert world.records.runs[RUN].status == "running"
+        setattr(world.records, breaks_at, sound)
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert world.records.current == untouched.records.current
+        assert world.records.generations == untouched.records.generations
+        assert world.records.runs == untouched.records.runs
+
+    def test_a_generation_older_than_the_visible_one_stays_invisible(self):
+        world = World()
+        world.records.put_generation(manifest("newer", "2026-11-23T06:09:13Z"))
+        world.records.current = Pointer(results="newer", scores="newer", previous_scores=OLD, revision=9)
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": False}
+        assert world.records.current == Pointer(results="newer", scores="newer", previous_scores=OLD, revision=9)
+        assert world.records.runs[RUN].status == "succeeded"
+
+    def test_a_pointer_that_moves_meanwhile_is_read_again(self):
+        world = World()
+        world.records.before_move = [lambda records: setattr(records, "current", roll_back(records.current))]
+        assert world.conclude()["visible"] is True
+        assert world.records.current == Pointer(results=RUN, scores=RUN, previous_scores=OLDER, revision=6)
+
+    def test_a_newer_run_that_wins_the_race_is_not_covered(self):
+        world = World()
+        world.records.put_generation(manifest("newer", "2026-11-23T06:09:13Z"))
+        newer = Pointer(results="newer", scores="newer", previous_scores=OLD, revision=5)
+        world.records.before_move = [lambda records: setattr(records, "current", newer)]
+        assert world.conclude()["visible"] is False
+        assert world.records.current == newer
+
+    def test_a_pointer_that_never_holds_still_is_left_to_a_later_retry(self):
+        def bump(records):
+            records.current = replace(records.current, revision=records.current.revision + 1)
+
+        world = World()
+        world.records.before_move = [bump] * POINTER_ATTEMPTS
+        with pytest.raises(PointerContended):
+            world.conclude()
+        assert world.records.runs[RUN].status == "running"
+
+    def test_a_rollback_before_the_conclusion_was_recorded_is_not_undone_by_the_retry(self):
+        world = World()
+        sound, world.records.put_run = world.records.put_run, None
+        with pytest.raises(TypeError):
+            world.conclude()
+        world.records.put_run = sound
+        world.records.current = roll_back(world.records.current)
+        world.conclude()
+        assert world.records.current.scores == OLD
+
+
+class TestVerification:
+    @pytest.mark.parametrize(
+        ("spoil", "says"),
+        [
+            (lambda e: e["prepared"].update(rows_in=11), "rows in 11 is not scored + quarantined 10"),
+            (lambda e: e["prepared"].update(rows_valid=9), "rows valid 9 is not scored 8"),
+            (lambda e: e["published"][0].update(rows_published=4), "rows to look up 8 is not published 7"),
+            (lambda e: e["published"].pop(), "shards prepared [0, 1] is not shards published [0]"),
+            (lambda e: e["published"].append(e["published"][0]), "shards published [0, 0, 1]"),
+        ],
+    )
+    def test_counts_that_do_not_add_up_keep_the_run_invisible(self, spoil, says):
+        world = World()
+        spoil(world.event)
+        with pytest.raises(VerificationFailed) as failed:
+            world.conclude()
+        assert says in failed.value.message
+        assert world.records.current.scores == OLD
+        assert RUN not in world.records.generations
+        assert world.metrics.sent == []
+
+    def test_a_missing_or_differing_receipt_keeps_the_run_invisible(self):
+        world = World()
+        world.objects.delete("data", [layout.receipt_key("m", RUN, 1)])
+        with pytest.raises(VerificationFailed, match="receipts"):
+            world.conclude()
+        world.receipt(1, 3, 2)
+        with pytest.raises(VerificationFailed, match="receipts"):
+            world.conclude()
+        assert world.records.current.results == OLD
+
+    def test_a_mode_without_lookups_must_not_have_published_any(self):
+        with pytest.raises(VerificationFailed, match="rows to look up 0 is not published 8"):
+            World(ServingMode.BATCH).conclude()
+
+
+class TestFailure:
+    def test_a_failure_is_recorded_counted_and_leaves_the_old_scores_visible(self):
+        world = World()
+        before = world.records.current
+        assert world.conclude(event("conclude_failed_lambda")) == {"run_id": RUN, "status": "failed", "visible": False}
+        run = world.records.runs[RUN]
+        assert (run.status, run.error, run.cause) == (
+            "failed",
+            "TooManyBadRows",
+            "5 of 10 rows (50.00%) are bad, 1.00% are allowed",
+        )
+        assert run.ended_at == "2026-11-23T06:10:03Z"
+        assert world.records.current == before
+        assert world.metrics.sent == [{metrics.RUN_FAILED: 1}]
+
+    def test_a_failed_transform_job_is_named_with_its_reason(self):
+        world = World()
+        world.conclude(event("conclude_failed_transform"))
+        assert world.records.runs[RUN].cause == (
+            f"transform job dev-churn-{RUN} Failed: ClientError: See job logs for more information"
+        )
+        assert world.records.runs[RUN].report["prepared"]["rows_quarantined"] == 2
+
+    def test_a_failure_before_the_run_had_an_id_is_counted_all_the_same(self):
+        world = World()
+        assert world.conclude(event("conclude_failed_before_start")) == {
+            "run_id": "",
+            "status": "failed",
+            "visible": False,
+        }
+        assert world.metrics.sent == [{metrics.RUN_FAILED: 1}]
+        assert world.records.runs[RUN].status == "running"
+
+    def test_a_foreign_execution_cannot_fail_the_run_of_the_one_that_owns_the_slot(self):
+        world = World()
+        world.conclude(event("conclude_failed_lambda", execution="arn:aws:states:us-east-1:1:execution:m:duplicate"))
+        assert world.records.runs[RUN].status == "running"
+        assert world.metrics.sent == [{metrics.RUN_FAILED: 1}]
+
+    def test_a_run_that_has_succeeded_cannot_fail_afterwards(self):
+        world = World()
+        world.conclude()
+        assert world.conclude(event("conclude_failed_lambda"))["status"] == "succeeded"
+        assert world.records.runs[RUN].status == "succeeded"
+        assert len(world.metrics.sent) == 1
+
+    def test_a_run_that_failed_and_is_redriven_can_still_succeed(self):
+        world = World()
+        world.conclude(event("conclude_failed_transform"))
+        world.conclude()
+        run = world.records.runs[RUN]
+        assert (run.status, run.error, run.cause) == ("succeeded", None, None)
+
+    @pytest.mark.parametrize("cause", ["plain words", "", "[1]", '{"other": 1}'])
+    def test_a_cause_of_another_shape_is_kept_as_it_is(self, cause):
+        assert readable_cause(cause) == cause
+
+    def test_a_cause_is_cut_before_it_fills_the_ledger(self):
+        assert len(readable_cause("x" * 40_000)) == 4_000
+
+
+class TestRollback:
+    def test_the_two_generations_change_places_under_a_new_revision(self):
+        pointer = Pointer(results="c", scores="b", previous_scores="a", revision=7)
+        assert roll_back(pointer) == Pointer(results="c", scores="a", previous_scores="b", revision=8)
+        assert roll_back(roll_back(pointer)) == replace(pointer, revision=9)
+
+    @pytest.mark.parametrize(
+        ("pointer", "says"), [(Pointer(results="a"), "ever published"), (Pointer("a", "a", None, 1), "the only one")]
+    )
+    def test_there_must_be_something_to_roll_back_to(self, pointer, says):
+        with pytest.raises(NothingToRollBack, match=says):
+            roll_back(pointer)

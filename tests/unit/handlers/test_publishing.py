@@ -1,0 +1,249 @@
+import io
+import json
+import math
+import random
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from handlers.contract.errors import IncompleteOutput
+from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.logic.joining import join, scalar
+from handlers.logic.publishing import Publisher
+from handlers.logic.results import prediction_column
+from handlers.logic.scores import KEEPS_SCORES
+from tests.unit.handlers.datasets import card
+from tests.unit.handlers.fakes import FakeObjects, FakeScores, event
+
+RUN = "20261123T060000Z"
+SIDECAR = pa.table({"row": [1, 2, 4], "key": ["a", "b", "d"]})
+
+
+def csv_join(text):
+    return join(SIDECAR, text.encode(), "csv", "out")
+
+
+def json_join(text):
+    return join(SIDECAR, text.encode(), "jsonlines", "out")
+
+
+def sidecar(rows, keys):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"row": rows, "key": keys}), out)
+    return out.getvalue()
+
+
+class TestJoin:
+    def test_predictions_find_their_keys_by_row_number_in_any_order(self):
+        expected = [("a", 0.1), ("b", 0.2), ("d", 0.4)]
+        assert csv_join("1,0.1\n2,0.2\n4,0.4\n") == expected
+        assert csv_join("4,0.4\n1,0.1\n2,0.2") == expected
+
+    def test_json_predictions_may_be_any_json(self):
+        lines = [
+            '{"row": 2, "SageMakerOutput": [0.1, {"b": null}]}',
+            '{"SageMakerOutput": "yes", "row": 1}',
+            '{"row": 4, "SageMakerOutput": false}',
+        ]
+        assert json_join("\n".join(lines)) == [("a", "yes"), ("b", [0.1, {"b": None}]), ("d", False)]
+
+    def test_line_separators_of_unicode_do_not_cut_a_json_line(self):
+        assert json_join(
+            '{"row":1,"SageMakerOutput":"a\u2028b\x85c"}\n{"row":2,"SageMakerOutput":1}\n{"row":4,"SageMakerOutput":1}\n'
+        )[0] == ("a", "a\u2028b\x85c")
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("1,0.1\n2,0.2\n", "3 rows sent, 2 results: 1 row without a result (first: row 4)"),
+            ("", "3 rows sent, 0 results: 3 rows without a result (first: row 1)"),
+            ("1,0.1\n2,0.2\n2,0.3\n4,0.4\n", "1 row with several (first: row 2)"),
+            ("1,0.1\n2,0.2\n3,0.3\n4,0.4\n", "1 row never sent (first: row 3)"),
+            ("1,0.1\n2,0.2\n3,0.3\n", "1 row without a result (first: row 4); 1 row never sent (first: row 3)"),
+        ],
+    )
+    def test_rows_that_are_missing_doubled_or_unknown_are_counted_and_named(self, text, says):
+        with pytest.raises(IncompleteOutput) as incomplete:
+            csv_join(text)
+        assert says in incomplete.value.message
+        assert incomplete.value.message.startswith("out: ")
+
+    @pytest.mark.parametrize("answer", ["nan", "NaN", "-inf", "Infinity", "1e999", ""])
+    def test_what_json_cannot_carry_is_no_prediction(self, answer):
+        with pytest.raises(IncompleteOutput, match="out: 1 lines hold no prediction; first: line 2"):
+            csv_join(f"1,0.1\n2,{answer}\n4,0.4\n")
+
+    @pytest.mark.parametrize("answer", ["NaN", "[Infinity]", "null"])
+    def test_nor_is_it_in_json_lines(self, answer):
+        with pytest.raises(IncompleteOutput, match="1 lines hold no prediction"):
+            json_join(
+                '{"row":1,"SageMakerOutput":1}\n{"row":2,"SageMakerOutput":%s}\n{"row":4,"SageMakerOutput":1}' % answer  # noqa: UP031
+            )
+
+    @pytest.mark.parametrize("text", ["one,0.1\n", "1\n", "1,2,3\n", '"1,2\n'])
+    def test_a_line_of_another_shape_is_named(self, text):
+        with pytest.raises(IncompleteOutput):
+            csv_join(text)
+
+    @pytest.mark.parametrize(
+        "text", ["{}", '{"row": "1", "SageMakerOutput": 1}', "[1]", "1", "{", '{"row": true, "SageMakerOutput": 1}']
+    )
+    def test_a_json_line_of_another_shape_is_named(self, text):
+        with pytest.raises(IncompleteOutput, match="hold no prediction; first: line 1"):
+            json_join(text)
+
+    def test_bytes_that_are_no_text_are_named(self):
+        with pytest.raises(IncompleteOutput, match="out cannot be read"):
+            join(SIDECAR, b"1,\xff\n", "csv", "out")
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("1", 1),
+            ("-3", -3),
+            ("1.0", 1.0),
+            ("1e-3", 0.001),
+            (".5", 0.5),
+            ("+2.", 2.0),
+            ("yes", "yes"),
+            ("007", "007"),
+            ("1_0", "1_0"),
+        ],
+    )
+    def test_a_csv_field_is_a_number_or_a_label(self, text, value):
+        assert (scalar(text), type(scalar(text))) == (value, type(value))
+
+    def test_long_integers_stay_numbers(self):
+        assert scalar("1" * 30) == 1.1111111111111111e29
+
+
+class TestResults:
+    @pytest.mark.parametrize(
+        ("predictions", "kind", "values"),
+        [
+            ([1, 0.5], pa.float64(), [1.0, 0.5]),
+            ([1, 2], pa.float64(), [1.0, 2.0]),
+            ([True, False], pa.bool_(), [True, False]),
+            (["a", "b"], pa.string(), ["a", "b"]),
+            ([1, "b"], pa.string(), ["1", '"b"']),
+            ([[0.1, 2], {"k": None}], pa.string(), ["[0.1, 2]", '{"k": null}']),
+            ([True, 1], pa.string(), ["true", "1"]),
+        ],
+    )
+    def test_the_prediction_column_has_one_type_by_one_rule(self, predictions, kind, values):
+        column = prediction_column(predictions)
+        assert (column.type, column.to_pylist()) == (kind, values)
+
+
+class World:
+    def __init__(self, mode=ServingMode.PRECOMPUTE, **settings):
+        files = {
+            f"work/m/{RUN}/transform/shard-00000.csv.out": b"1,0.1\n3,0.3\n4,0.4\n6,0.6\n8,0.8\n",
+            f"work/m/{RUN}/keys/shard-00000.parquet": sidecar([1, 3, 4, 6, 8], ["a", "b", "00001", "ü/%", "e"]),
+        }
+        self.objects, self.scores = FakeObjects(files), FakeScores()
+        model = card(prediction="risk", retention_seconds=1_000, **settings)
+        self.publisher = Publisher(model, mode, "v7", "data", self.objects, self.scores)
+
+    @property
+    def results(self):
+        body = self.objects.get("data", f"results/m/date=2026-11-23/run={RUN}/shard-00000.parquet")
+        # Read as one file: the folder's name would add partition columns.
+        return pq.ParquetFile(io.BytesIO(body)).read()
+
+
+class TestPublish:
+    def test_results_carry_key_prediction_moment_and_version(self):
+        world = World()
+        assert world.publisher.publish(event("publish_shard")) == {"index": 0, "rows_scored": 5, "rows_published": 5}
+        table = world.results
+        assert table.schema == pa.schema(
+            {
+                "id": pa.string(),
+                "risk": pa.float64(),
+                "scored_at": pa.timestamp("us", tz="UTC"),
+                "model_version": pa.string(),
+            }
+        )
+        assert table.to_pylist()[2] == {
+            "id": "00001",
+            "risk": 0.4,
+            "scored_at": datetime(2026, 11, 23, 6, 9, 12, 345000, tzinfo=UTC),
+            "model_version": "v7",
+        }
+
+    def test_scores_are_kept_under_the_run_with_the_moment_they_expire(self):
+        world = World()
+        world.publisher.publish(event("publish_shard"))
+        scored_at = int(datetime(2026, 11, 23, 6, 9, 12, tzinfo=UTC).timestamp())
+        assert world.scores.stored[RUN, "ü/%"] == ("0.6", scored_at + 1_000)
+        assert len(world.scores.stored) == 5
+
+    def test_a_mode_without_lookups_keeps_no_scores(self):
+        world = World(ServingMode.BATCH)
+        assert world.publisher.publish(event("publish_shard"))["rows_published"] == 0
+        assert world.scores.stored == {}
+        assert len(world.results) == 5
+
+    def test_integer_keys_stay_integers_in_parquet_and_are_text_in_the_store(self):
+        world = World()
+        world.objects.put("data", f"work/m/{RUN}/keys/shard-00000.parquet", sidecar([1, 3, 4, 6, 8], [5, 6, 7, 8, 9]))
+        world.publisher.publish(event("publish_shard", key_type="integer"))
+        assert world.results["id"].to_pylist() == [5, 6, 7, 8, 9]
+        assert world.scores.get(RUN, "7").prediction == 0.4
+
+    def test_the_receipt_is_written_last_and_publishing_again_changes_nothing(self):
+        world = World()
+        first = world.publisher.publish(event("publish_shard"))
+        after_first = dict(world.objects.stored), dict(world.scores.stored)
+        assert world.objects.writes[-1] == f"work/m/{RUN}/published/shard-00000.json"
+        assert json.loads(world.objects.get("data", world.objects.writes[-1])) == first
+        assert world.publisher.publish(event("publish_shard")) == first
+        assert (world.objects.stored, world.scores.stored) == after_first
+
+    def test_a_store_that_breaks_leaves_no_receipt_and_the_retry_completes(self):
+        world = World()
+        whole = world.scores.put_shard
+
+        def broken(generation, rows, *, expires_at):
+            whole(generation, list(rows)[:2], expires_at=expires_at)
+            raise ConnectionError("gone")
+
+        world.scores.put_shard = broken
+        with pytest.raises(ConnectionError):
+            world.publisher.publish(event("publish_shard"))
+        assert ("data", f"work/m/{RUN}/published/shard-00000.json") not in world.objects.stored
+        assert len(world.scores.stored) == 2
+        world.scores.put_shard = whole
+        untouched = World()
+        untouched.publisher.publish(event("publish_shard"))
+        world.publisher.publish(event("publish_shard"))
+        assert (world.objects.stored, world.scores.stored) == (untouched.objects.stored, untouched.scores.stored)
+
+    def test_an_output_that_is_not_there_is_named(self):
+        world = World()
+        world.objects.delete("data", [f"work/m/{RUN}/transform/shard-00000.csv.out"])
+        with pytest.raises(IncompleteOutput, match=f"left no s3://data/work/m/{RUN}/transform/shard-00000.csv.out"):
+            world.publisher.publish(event("publish_shard"))
+
+    def test_a_sidecar_of_another_size_than_prepared_is_refused(self):
+        with pytest.raises(IncompleteOutput, match="prepared with 4 rows, its sidecar has 5"):
+            World().publisher.publish(event("publish_shard", shard={"index": 0, "rows": 4}))
+
+    def test_predictions_come_back_bit_for_bit(self):
+        generator = random.Random(3)
+        floats = [math.ldexp(generator.random(), generator.randint(-1000, 1000)) for _ in range(2_000)]
+        world = World()
+        rows = list(range(1, 2_001))
+        world.objects.put("data", f"work/m/{RUN}/keys/shard-00000.parquet", sidecar(rows, [str(row) for row in rows]))
+        lines = "".join(f"{row},{value!r}\n" for row, value in zip(rows, floats, strict=True))
+        world.objects.put("data", f"work/m/{RUN}/transform/shard-00000.csv.out", lines.encode())
+        world.publisher.publish(event("publish_shard", shard={"index": 0, "rows": 2_000}))
+        assert [world.scores.get(RUN, str(row)).prediction for row in rows] == floats
+        assert world.results["risk"].to_pylist() == floats
+
+
+def test_the_table_of_modes_that_keep_scores_covers_what_can_be_deployed():
+    assert set(KEEPS_SCORES) == AVAILABLE
