@@ -1,6 +1,7 @@
 """Starts, stops and asks the local cloud. Nothing here prints; problems are LocalCloudError with one clear line."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -51,9 +52,23 @@ def up(state_dir: Path, port: int | None = None, persist: bool = False) -> Local
     What a crash left behind is cleared first. Raises LocalCloudError when it does not come up.
     """
     state_dir = Path(state_dir).resolve()
-    if (cloud := status(state_dir)) is not None:
-        return cloud
-    _clear_leftovers(state_dir)
+    with _alone(state_dir):
+        if (cloud := status(state_dir)) is not None:
+            return cloud
+        _clear_leftovers(state_dir)
+        return _start(state_dir, port, persist)
+
+
+@contextlib.contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Let one process at a time start or stop the cloud of a state directory."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(state_dir: Path, port: int | None, persist: bool) -> LocalCloud:
     log = log_file(state_dir)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "turnout.local.server", "--state-dir", str(state_dir), "--port", str(port or 0)]
@@ -91,13 +106,15 @@ def _last_line(state_dir: Path) -> str:
 def down(state_dir: Path) -> bool:
     """Stop the local cloud of `state_dir`; return whether one was running. Leaves no process and no temporary file."""
     state_dir = Path(state_dir).resolve()
-    cloud = _recorded(state_dir)
-    running = cloud is not None and _is_ours(cloud.pid, state_dir)
-    if running:
-        os.kill(cloud.pid, signal.SIGTERM)
-        _wait_for_end(cloud.pid, state_dir)
-    _clear_leftovers(state_dir)
-    return running
+    if not state_dir.exists():
+        return False
+    with _alone(state_dir):
+        cloud = status(state_dir)
+        if cloud is not None:
+            os.kill(cloud.pid, signal.SIGTERM)
+            _wait_for_end(cloud.pid, state_dir)
+        _clear_leftovers(state_dir)
+    return cloud is not None
 
 
 def _wait_for_end(pid: int, state_dir: Path) -> None:
@@ -130,7 +147,7 @@ def reset(cloud: LocalCloud) -> None:
 
 
 def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """Return `{pid, clock_offset_seconds, scheduler_deliveries, ignored: [sentence, ...]}`."""
+    """Return `{pid, now, clock_offset_seconds, scheduler_deliveries, ignored: [sentence, ...]}`."""
     return _ask(cloud, urllib.request.Request(f"{cloud.endpoint}/_turnout/status"))
 
 

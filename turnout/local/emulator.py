@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from turnout.local import alarms, emf, schedules
 from turnout.local.lambda_pool import Pool
 from turnout.local.sagemaker import cloudformation, stepfunctions
-from turnout.local.sagemaker.errors import ApiError
+from turnout.local.sagemaker.errors import ApiError, NotEmulated
 from turnout.local.sagemaker.ports import Scope
 from turnout.local.sagemaker.service import SageMaker
 
@@ -76,6 +77,7 @@ HOOKS = {
     "ministack.services.lambda_svc": [
         "_functions",
         "_emit_lambda_logs",
+        "_emit_lambda_metrics",
         "_execute_function_warm",
         "acquire_worker",
         "release_worker",
@@ -87,8 +89,7 @@ HOOKS = {
         "_calc_stats",
         "_stat_value",
         "_dims_key",
-        "_store_datum",
-        "record_metric",
+        "_metric_bucket",
         "_evaluate_alarm",
         "_evaluate_all_alarms",
         "_evaluate_parent_alarms",
@@ -104,7 +105,8 @@ HOOKS = {
         "_put_events",
     ],
     "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
-    "ministack.services.sqs": ["_queue_by_arn"],
+    "ministack.services.apigateway": ["handle_execute", "find_api_scope"],
+    "ministack.services.sqs": ["_queues", "_queue_by_arn"],
     "ministack.services.s3": [
         "S3_NS",
         "_put_bucket_encryption",
@@ -290,8 +292,10 @@ class ServiceModule:
     async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
         responses = _module("core.responses")
         target = headers.get("x-amz-target", "")
-        operation = target.rpartition(".")[2] if target else f"{method} {path}"
         try:
+            if not target:
+                raise NotEmulated(f"{method} {path} is not emulated: the local cloud has no SageMaker endpoints")
+            operation = target.rpartition(".")[2]
             return responses.json_response(self._sagemaker.call(operation, json.loads(body or b"{}")))
         except ApiError as error:
             return responses.error_response_json(error.code, error.message, error.status)
@@ -528,7 +532,7 @@ def _fix_lambda() -> None:
         setattr(service, name, function)
     _mark_end_of_log(runtime)
     _name_errors(runtime, service)
-    _publish_embedded_metrics(service)
+    _publish_function_metrics(service)
 
 
 def _mark_end_of_log(runtime: Any) -> None:
@@ -577,6 +581,11 @@ def _name_errors(runtime: Any, service: Any) -> None:
     def named(func: dict, event: Any, request_id: str) -> dict:
         last.result = {}
         outcome = execute(func, event, request_id)
+        if last.result.get("error") == "Worker process died":
+            outcome["body"] = {
+                "errorType": "Runtime.ExitError",
+                "errorMessage": f"RequestId: {request_id} Error: Runtime exited without providing a reason",
+            }
         if outcome.get("error") and last.result.get("error_type"):
             outcome["body"]["errorType"] = last.result["error_type"]
             outcome["body"]["requestId"] = request_id
@@ -586,35 +595,72 @@ def _name_errors(runtime: Any, service: Any) -> None:
     runtime.Worker.invoke, service._execute_function_warm = remembering, named
 
 
-def _publish_embedded_metrics(service: Any) -> None:
-    cloudwatch, write = _module("services.cloudwatch"), service._emit_lambda_logs
+def _publish_function_metrics(service: Any) -> None:
+    """Count every invocation, whoever makes it, and publish the metrics that functions write to their logs."""
+    write, count = service._emit_lambda_logs, service._emit_lambda_metrics
 
-    def write_and_publish(func: dict, request_id: str, log_text: str, *args, **kwargs) -> None:
-        write(func, request_id, log_text, *args, **kwargs)
+    def write_and_publish(func: dict, request_id: str, log_text: str, error: bool, duration_ms: int, **more) -> None:
+        write(func, request_id, log_text, error, duration_ms, **more)
+        where = {"FunctionName": (func.get("config") or func).get("FunctionName", "")}
+        _record("AWS/Lambda", "Invocations", 1, "Count", where)
+        _record("AWS/Lambda", "Errors", int(error), "Count", where)
+        _record("AWS/Lambda", "Duration", duration_ms, "Milliseconds", where)
         for datum in emf.metrics_of(log_text or ""):
-            moment = datum.timestamp or time.time()
-            cloudwatch._store_datum(
-                datum.namespace, datum.name, datum.dimensions, moment, datum.unit, None, datum.values, None, None
-            )
+            for value in datum.values:
+                _record(datum.namespace, datum.name, value, datum.unit, datum.dimensions, datum.timestamp)
 
-    service._emit_lambda_logs = write_and_publish
+    def count_throttles(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
+        if throttle:
+            count(function_name, 0.0, error, throttle)
+
+    service._emit_lambda_logs, service._emit_lambda_metrics = write_and_publish, count_throttles
 
 
 # CloudWatch: alarms per dimension with missing data, metrics of Step Functions
 
 
 def _fix_metrics() -> None:
-    cloudwatch, sfn = _module("services.cloudwatch"), _module("services.stepfunctions")
+    cloudwatch, sfn, gateway = (_module(f"services.{name}") for name in ("cloudwatch", "stepfunctions", "apigateway"))
     cloudwatch._evaluate_alarm = _evaluate_alarm
-    emit = sfn._emit_execution_status_event
+    emit, execute = sfn._emit_execution_status_event, gateway.handle_execute
 
     def emit_and_count(execution: dict) -> None:
         emit(execution)
         for name, value, unit in _execution_metrics(execution):
-            where = {"StateMachineArn": execution["stateMachineArn"]}
-            cloudwatch.record_metric("AWS/States", name, value, unit, where)
+            _record("AWS/States", name, value, unit, {"StateMachineArn": execution["stateMachineArn"]})
 
-    sfn._emit_execution_status_event = emit_and_count
+    async def execute_and_count(api_id: str, *args, **kwargs) -> tuple:
+        started = time.perf_counter()
+        answer = await execute(api_id, *args, **kwargs)
+        scope = gateway.find_api_scope(api_id)
+        if scope is not None:
+            with _module("core.responses").request_scope(*scope):
+                _count_request(api_id, answer[0], (time.perf_counter() - started) * 1000)
+        return answer
+
+    sfn._emit_execution_status_event, gateway.handle_execute = emit_and_count, execute_and_count
+
+
+def _count_request(api_id: str, status: int, milliseconds: float) -> None:
+    where = {"ApiId": api_id}
+    _record("AWS/ApiGateway", "Count", 1, "Count", where)
+    _record("AWS/ApiGateway", "4xx", int(400 <= status < 500), "Count", where)
+    _record("AWS/ApiGateway", "5xx", int(status >= 500), "Count", where)
+    _record("AWS/ApiGateway", "Latency", round(milliseconds), "Milliseconds", where)
+
+
+def _record(
+    namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str], timestamp: float | None = None
+) -> None:
+    """Store one value. Equal values of one second become one point with a count: a load test must not fill memory."""
+    cloudwatch = _module("services.cloudwatch")
+    bucket = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
+    second = float(int(timestamp or time.time()))
+    last = bucket[-1] if bucket else {}
+    if (last.get("Timestamp"), last.get("Value"), "_stat" in last) == (second, float(value), False):
+        last["Count"] = last.get("Count", 1.0) + 1.0
+        return
+    bucket.append({"Timestamp": second, "Value": float(value), "Unit": unit, "Dimensions": dict(dimensions)})
 
 
 def _execution_metrics(execution: dict) -> list[tuple[str, float, str]]:
@@ -658,10 +704,38 @@ def _tick_alarms() -> None:
         time.sleep(ALARM_TICK_SECONDS)
         for account, region in {key[:2] for key in list(cloudwatch._alarms._data)}:
             with responses.request_scope(account, region):
+                _measure_queues()
                 cloudwatch._evaluate_all_alarms()
 
 
+def _measure_queues() -> None:
+    """Record how many messages wait in each queue that holds any; silence means none."""
+    for queue in _module("services.sqs")._queues.values():
+        waiting = sum(message["visible_at"] <= time.time() for message in queue["messages"])
+        if waiting:
+            where = {"QueueName": queue["name"]}
+            _record("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", where)
+
+
 # EventBridge Scheduler: time zones, context attributes, retries, dead letters, a clock that can be hurried
+
+
+@dataclass
+class Seen:
+    """What the clock knows of one schedule: the offset when it appeared, and up to when it has been looked at."""
+
+    offset: timedelta
+    after: datetime
+    settings: tuple | None = None
+
+
+def _identity(schedule: dict) -> tuple:
+    return schedule["Arn"], schedule["CreationDate"]
+
+
+def _settings(schedule: dict) -> tuple:
+    members = ("ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "State")
+    return tuple(schedule.get(member) for member in members)
 
 
 class Clock:
@@ -673,7 +747,7 @@ class Clock:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._deliveries_pool = ThreadPoolExecutor(4, thread_name_prefix="scheduler-delivery")
-        self._handled: dict[tuple, datetime] = {}
+        self._seen: dict[tuple, Seen] = {}
         self._started = datetime.now(UTC)
         self.reset()
 
@@ -681,7 +755,7 @@ class Clock:
         with self._lock:
             self.offset = timedelta()
             self.deliveries = 1
-            self._handled.clear()
+            self._seen.clear()
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
@@ -713,7 +787,8 @@ class Clock:
         """Move the clock to the next occurrence of one schedule and sweep. Raises NoSuchSchedule."""
         with self._lock:
             schedule = self._find(wanted)
-            due = schedules.next_fire(schedule, self._after(schedule), _next_cron)
+            after = self._after(schedule)
+            due = schedules.next_fire(self._as_seen(schedule), after, _next_cron)
             if due is None:
                 raise NoSuchSchedule(f"schedule {schedule['Name']} has no next occurrence ({schedule['State']})")
             return self.advance(max(due - self.now(), timedelta()))
@@ -729,20 +804,28 @@ class Clock:
             f"{len(found)} schedules match {wanted!r}; {'they are' if found else 'there are'}: {names}"
         )
 
-    def _key(self, schedule: dict) -> tuple:
-        members = ("ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "State")
-        return (schedule["Arn"], schedule["CreationDate"], *(schedule.get(member) for member in members))
-
     def _after(self, schedule: dict) -> datetime:
         """Return the moment up to which the schedule has been looked at: at first, just before it was created."""
+        seen = self._seen.setdefault(_identity(schedule), Seen(self.offset, self._first_look(schedule)))
+        if seen.settings != _settings(schedule):  # it was changed: what it missed before that is not its own
+            seen.after = self.now() if seen.settings is not None else seen.after
+            seen.settings = _settings(schedule)
+        return seen.after
+
+    def _first_look(self, schedule: dict) -> datetime:
         created = schedules.instant(schedule["CreationDate"])
-        first = not any(key[0] == schedule["Arn"] for key in self._handled) and created >= self._started
-        return self._handled.setdefault(self._key(schedule), created - timedelta(seconds=1) if first else self.now())
+        return self.now() if created < self._started else created + self.offset - timedelta(seconds=1)
+
+    def _as_seen(self, schedule: dict) -> dict:
+        """Return the schedule with its creation as the hurried clock showed it."""
+        created = schedules.instant(schedule["CreationDate"]) + self._seen[_identity(schedule)].offset
+        return {**schedule, "CreationDate": created.timestamp()}
 
     def _due(self, schedule: dict) -> datetime | None:
-        due = schedules.latest_due(schedule, self._after(schedule), self.now(), _next_cron)
+        after = self._after(schedule)
+        due = schedules.latest_due(self._as_seen(schedule), after, self.now(), _next_cron)
         if due is not None:
-            self._handled[self._key(schedule)] = due
+            self._seen[_identity(schedule)].after = due
         return due
 
     def _fire(self, scope: Scope, schedule: dict, due: datetime) -> None:

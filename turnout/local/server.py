@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 STATE_FILE = "local.json"
@@ -91,12 +92,18 @@ async def _serve(sock: socket.socket, port: int, state_dir: Path) -> None:
     application = Internal(running, running.application)
     announcing = asyncio.create_task(_announce(port, state_dir))
     try:
-        await serve(application, config, shutdown_trigger=stop.wait)
+        await serve(application, config, shutdown_trigger=partial(_until_stopped, stop, running))
     finally:
         announcing.cancel()
         await asyncio.to_thread(running.stop)
         (state_dir / STATE_FILE).unlink(missing_ok=True)
         shutil.rmtree(state_dir / "tmp", ignore_errors=True)
+
+
+async def _until_stopped(stop: asyncio.Event, running) -> None:
+    """Return when the server may close: jobs end first, while the services that they write to still answer."""
+    await stop.wait()
+    await asyncio.to_thread(running.sagemaker.jobs.stop_all)
 
 
 async def _announce(port: int, state_dir: Path) -> None:
@@ -165,6 +172,7 @@ class Internal:
         clock = self._running.clock
         return {
             "pid": os.getpid(),
+            "now": clock.now().isoformat(),
             "clock_offset_seconds": clock.offset.total_seconds(),
             "scheduler_deliveries": clock.deliveries,
             "ignored": emulator.ignored_here(),

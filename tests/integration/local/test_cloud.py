@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_up_twice_is_the_same_cloud_and_down_leaves_nothing(started, tmp_path):
     assert control.down(tmp_path) is True
     assert control.down(tmp_path) is False
     assert control.status(tmp_path) is None
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["logs", "s3", "state"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "logs", "s3", "state"]
     assert processes_of(tmp_path) == []
 
 
@@ -90,6 +92,25 @@ def test_after_a_crash_no_process_stays_and_up_works_again(started, tmp_path):
     assert client_factory(again)("s3").list_buckets()["Buckets"] == []
     wait_until(lambda: not {pid for pid, _ in control._processes()} & set(servers))
     assert not list((tmp_path / "tmp").glob("ministack-lambda-*"))
+
+
+def test_going_down_ends_a_running_job_quickly(started, tmp_path):
+    client = client_factory(started(tmp_path))
+    data = bucket(client)
+    put(client, data, in__a_csv="1,1,1\n")
+    client("sagemaker").create_transform_job(**csv_job(data, stand_in_model(client, data, slow=60)))
+    log = tmp_path / "logs" / "transform"
+    wait_until(lambda: any("POST" in file.read_text() for file in log.glob("*.log")))
+    began = time.monotonic()
+    control.down(tmp_path)
+    assert time.monotonic() - began < 8
+    assert processes_of(tmp_path) == []
+
+
+def test_two_ups_at_once_start_one_cloud(started, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: started(tmp_path), range(2))
+    assert first == second
 
 
 def test_state_is_kept_when_asked_for(started, tmp_path):

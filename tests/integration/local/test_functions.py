@@ -185,6 +185,53 @@ def handler(event, context):
     assert metric_sum(client, "Turnout", "Requests", Stage="dev", Model=model) == 2
 
 
+def test_requests_through_the_api_count_for_function_and_api(client, api):
+    api_id = api.split("/execute-api/")[1].split("/")[0]
+    before = metric_sum(client, "AWS/ApiGateway", "Count", ApiId=api_id)
+    for _ in range(3):
+        ask(f"{api}/models/churn")
+    assert metric_sum(client, "AWS/ApiGateway", "Count", ApiId=api_id) == before + 3
+    name = client("apigatewayv2").get_integrations(ApiId=api_id)["Items"][0]["IntegrationUri"].rpartition(":")[2]
+    assert metric_sum(client, "AWS/Lambda", "Invocations", FunctionName=name) >= 3
+    assert metric_sum(client, "AWS/Lambda", "Errors", FunctionName=name) == 0
+
+
+def test_a_crash_behind_the_api_is_a_5xx_and_an_error(client, stand_in_cloud):
+    arn = function(client, "import os\ndef handler(event, context): os._exit(3)")
+    gateway = client("apigatewayv2")
+    api_id = gateway.create_api(Name=random_name("api"), ProtocolType="HTTP", Target=arn)["ApiId"]
+    integration = gateway.create_integration(
+        ApiId=api_id, IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0"
+    )["IntegrationId"]
+    gateway.create_route(ApiId=api_id, RouteKey="$default", Target=f"integrations/{integration}")
+    gateway.create_stage(ApiId=api_id, StageName="$default", AutoDeploy=True)
+    assert ask(f"{control.api_url(stand_in_cloud, api_id)}/x")[0] >= 500
+    assert metric_sum(client, "AWS/ApiGateway", "5xx", ApiId=api_id) == 1
+    assert metric_sum(client, "AWS/Lambda", "Errors", FunctionName=arn.rpartition(":")[2]) == 1
+    error = json.load(client("lambda").invoke(FunctionName=arn)["Payload"])
+    assert error["errorType"] == "Runtime.ExitError"
+
+
+def test_an_alarm_sees_a_message_in_a_queue(client):
+    name = random_name("queue")
+    queue = client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=[{"Name": "QueueName", "Value": name}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+    )
+    client("sqs").send_message(QueueUrl=queue, MessageBody="lost")
+    alarms = client("cloudwatch").describe_alarms
+    wait_until(lambda: alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM")
+
+
 def test_an_alarm_on_failed_executions_goes_off_for_its_own_machine_only(client):
     failing = state_machine(client, {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "No"}}})
     other = state_machine(client, {"StartAt": "Ok", "States": {"Ok": {"Type": "Succeed"}}})

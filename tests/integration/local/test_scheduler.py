@@ -19,9 +19,12 @@ def no_faults(stand_in_cloud):
     control.set_faults(stand_in_cloud, scheduler_deliveries=1)
 
 
+NOTHING = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
+
+
 @pytest.fixture
 def machine(client) -> str:
-    return state_machine(client, {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}})
+    return state_machine(client, NOTHING)
 
 
 def schedule(client, target: str, expression: str, **settings) -> str:
@@ -73,6 +76,30 @@ def test_a_doubled_delivery_starts_two_executions_for_one_slot(client, stand_in_
 def test_a_rate_without_start_date_fires_at_once(client, machine):
     schedule(client, machine, "rate(1 day)")
     assert len(wait_until(lambda: slots(client, machine))) == 1
+
+
+def test_a_schedule_made_on_a_hurried_clock_waits_for_its_own_next_time(client, stand_in_cloud, machine):
+    control.advance_clock(stand_in_cloud, 3 * 86400)
+    name = schedule(client, machine, "cron(0 11 * * ? *)")
+    rated = schedule(client, state_machine(client, NOTHING), "rate(1 day)")
+    fired = control.advance_clock(stand_in_cloud, 0)
+    assert name not in [f["schedule"] for f in fired]
+    times = [f["scheduled_time"] for f in control.advance_schedule(stand_in_cloud, rated) if f["schedule"] == rated]
+    now = datetime.fromisoformat(control.describe(stand_in_cloud)["now"])
+    assert abs((now - datetime.fromisoformat(times[0])).total_seconds()) < 5
+
+
+def test_a_changed_schedule_does_not_make_up_for_what_it_missed(client, stand_in_cloud, machine):
+    name = schedule(client, machine, "cron(0 12 * * ? *)", State="DISABLED")
+    control.advance_clock(stand_in_cloud, 2 * 86400)
+    client("scheduler").update_schedule(
+        Name=name,
+        ScheduleExpression="cron(0 12 * * ? *)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": machine, "RoleArn": ROLE, "Input": INPUT},
+        State="ENABLED",
+    )
+    assert name not in [f["schedule"] for f in control.advance_clock(stand_in_cloud, 0)]
 
 
 def test_a_disabled_schedule_has_no_next_occurrence(client, stand_in_cloud, machine):

@@ -106,6 +106,7 @@ class Api:
             raise Invalid(
                 f"The request was rejected because the transform job is in status {record['TransformJobStatus']}."
             )
+        record["TransformJobStatus"] = "Stopping"
         self._stop_job(record["TransformJobArn"])
         return {}
 

@@ -63,8 +63,11 @@ class Jobs:
         threading.Thread(target=self._run, args=(scope, job, running), daemon=True, name=name).start()
 
     def stop(self, arn: str) -> None:
+        """End one job: requests in flight are cut off, objects already written stay."""
         if running := self._running.get(arn):
             running.stop.set()
+            for container in list(running.containers):
+                threading.Thread(target=container.stop, daemon=True, name="stop-container").start()
 
     def wait(self, arn: str, timeout: float) -> bool:
         """Return whether the job has ended, waiting for it up to `timeout` seconds."""
