@@ -25,6 +25,7 @@ def test_every_type_that_runs_transform_jobs_also_serves_endpoints():
         ("ml.m5.8xlarge", "ml.m5.12xlarge"),
         ("ml.m5.96xlarge", "ml.m5.24xlarge"),
         ("m5.large", "ml.m5.large"),
+        ("c5.large", "ml.c5.xlarge"),
         ("ML.M5.LARGE", "ml.m5.large"),
         ("ml.m5.larg", "ml.m5.large"),
         ("", "ml.m5.large"),
