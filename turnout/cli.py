@@ -74,9 +74,12 @@ def validate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
             err.print(str(error), markup=False)
         raise typer.Exit(EXIT_FAILED) from error
     if as_json:
-        _print_json({"valid": True, "models": {name: str(spec.mode) for name, spec in loaded.models.items()}})
+        models = {name: str(spec.mode) for name, spec in loaded.models.items()}
+        _print_json({"valid": True, "models": models, "warnings": [w.to_body() for w in loaded.warnings]})
         return
-    out.print(f"{config}: {len(loaded.models)} model(s), no problems.")
+    for warning in loaded.warnings:
+        err.print(str(warning), markup=False)
+    out.print(f"{config}: {len(loaded.models)} model(s), {len(loaded.warnings)} warning(s), no problems.")
     for name, spec in loaded.models.items():
         out.print(f"  {name}: {spec.mode}")
 

@@ -61,7 +61,7 @@ def generation_items(client, table: str, generation: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
-def lambda_processes(cloud, function: str) -> list[psutil.Process]:
-    """Return the local processes that serve functions whose handler is `handlers.<function>.handler`."""
+def lambda_processes(cloud, role: str) -> list[psutil.Process]:
+    """Return the local processes that serve functions with `role` (such as Publish) in their generated name."""
     workers = psutil.Process(cloud.pid).children(recursive=True)
-    return [worker for worker in workers if worker.environ().get("_HANDLER") == f"handlers.{function}.handler"]
+    return [worker for worker in workers if role in worker.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")]

@@ -133,7 +133,7 @@ def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_comp
     execution = runs.start(churn)
     new = wait_for(lambda: running(churn), "a run in the ledger")
     wait_for(lambda: generation_items(client, churn.table_name, new) > 500, "the first scores of the new generation")
-    victims = lambda_processes(cloud, "publish")
+    victims = lambda_processes(cloud, "Publish")
     assert victims, "the publishing function has a process"
     for process in victims:
         process.kill()

@@ -83,7 +83,18 @@ def test_every_command_explains_itself(command):
 
 
 def test_a_valid_file_is_listed_with_its_modes(project):
-    assert json.loads(call("validate", "--json").stdout) == {"valid": True, "models": {"churn": "batch"}}
+    assert json.loads(call("validate", "--json").stdout) == {
+        "valid": True,
+        "models": {"churn": "batch"},
+        "warnings": [],
+    }
+
+
+def test_a_warning_is_shown_and_stops_nothing(project):
+    (project / "models.yaml").write_text(GOOD.replace("1 day", "5 minutes"))
+    result = call("validate")
+    assert result.exit_code == 0
+    assert "5 minutes" in result.stderr
 
 
 def test_an_invalid_file_fails_with_every_problem(project):
