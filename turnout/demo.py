@@ -43,8 +43,9 @@ class Demo:
 
     console: Console
     follow: Callable
-    seconds: dict[str, float] = field(default_factory=dict)
-    facts: dict[str, object] = field(default_factory=dict)
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+    report: dict = field(default_factory=dict)
+    lookup: dict = field(default_factory=dict)
 
     def run(self, *, keep: bool = False) -> None:
         """Run every step. Raises UserError at the first one that is not as it must be."""
@@ -67,7 +68,7 @@ class Demo:
             if not keep:
                 control.down(WORK / "cloud")
         check("the local cloud stopped", keep or control.status(WORK / "cloud") is None, WORK / "cloud")
-        self._summary()
+        self._summary("the local cloud still runs" if keep else "nothing is left running")
 
     def _serve(self, cloud, config: Path) -> None:
         from turnout import deployed
@@ -79,23 +80,20 @@ class Demo:
         platform = deployed.find_platform(STAGE)
         with self._step("put the input in S3"):
             self._upload_input(platform)
-        with self._step("the schedule fires (twice for one slot); the pipeline runs"):
-            first = self._scheduled_run(cloud, platform)
+        with self._step("the schedule fires (twice for one slot); the pipeline runs") as parts:
+            first = self._scheduled_run(cloud, platform, parts)
         with self._step("look at the results"):
             scores = self._read_results(first)
             self._ask_in_batch_mode(platform, sorted(scores)[0], first)
         with self._step("change one word (batch → precompute) and deploy again"):
             self._switch(config)
-        with self._step("the schedule fires again; the pipeline publishes a generation"):
-            second = self._scheduled_run(cloud, platform)
+        with self._step("the schedule fires again; the pipeline publishes a generation") as parts:
+            second = self._scheduled_run(cloud, platform, parts)
         with self._step("call the same URL again"):
             self._ask_in_precompute_mode(platform, scores, second)
 
     def _train(self) -> None:
         self._python("model_code/churn/train.py")
-        metrics = json.loads((ROOT / "model_code" / MODEL / "artifact" / "metrics.json").read_text())
-        self.facts["model"] = metrics
-        self._say("artifact in model_code/churn/artifact")
 
     def _upload_input(self, platform) -> None:
         import boto3
@@ -114,8 +112,11 @@ class Demo:
         place = f"s3://{platform.data_bucket}/{input_prefix(MODEL)}"
         self._say(f"{len(files)} files in {place}, {BROKEN_ROWS} rows broken on purpose")
 
-    def _scheduled_run(self, cloud, platform):
-        """Hurry the clock to the next slot and follow the run that the schedule starts. Return its ledger entry."""
+    def _scheduled_run(self, cloud, platform, parts: dict[str, float]):
+        """Hurry the clock to the next slot and follow the run that the schedule starts. Return its ledger entry.
+
+        `parts` takes the seconds of the pipeline's steps.
+        """
         from turnout import deployed, runs
         from turnout.local import control
 
@@ -135,10 +136,10 @@ class Demo:
         runs.require_success(worked[0])
         new_jobs = self._transform_jobs() - jobs_before
         check("one transform job for the slot", len(new_jobs) == 1, new_jobs)
-        for step, seconds in worked[0].seconds.items():
-            self.seconds[f"  {step} ({model.mode})"] = seconds
+        for step in ("Prepare", "Transform", "Publish", "Conclude"):
+            parts[f"  of these {step}"] = worked[0].seconds[step]
         run = worked[0].run
-        self.facts["report"] = run.report
+        self.report = run.report
         self._say(f"two executions, one job, one generation: {run.id}")
         return run
 
@@ -158,7 +159,7 @@ class Demo:
         self._say(f"{len(keys)} Parquet files, {table.num_rows} rows in {run.report['results_uri']}")
         shown = Table(*table.column_names, box=None)
         for row in table.slice(0, 3).to_pylist():
-            shown.add_row(*(str(value) for value in row.values()))
+            shown.add_row(*(_short(value) for value in row.values()))
         self.console.print(shown)
         check("as many results as rows scored", table.num_rows == run.report["rows_scored"], table.num_rows)
         check(
@@ -166,6 +167,8 @@ class Demo:
             run.report["rows_in"] == run.report["rows_scored"] + run.report["rows_quarantined"],
             run.report,
         )
+        self._say(f"{run.report['rows_quarantined']} rows set aside in {run.report['quarantine_uri']}:")
+        self._say("  " + ", ".join(f"{count} {code}" for code, count in sorted(run.report["reasons"].items())))
         check(f"{BROKEN_ROWS} rows quarantined", run.report["rows_quarantined"] == BROKEN_ROWS, run.report)
         key_name, prediction_name = table.column_names[:2]
         return dict(zip(table[key_name].to_pylist(), table[prediction_name].to_pylist(), strict=True))
@@ -212,21 +215,20 @@ class Demo:
             check("the new generation", answer.body["generation"] == run.id, answer.body)
         self._say(f"{len(sample)} keys answered, each equal to the Parquet result to the last bit")
         answer = door.lookup(MODEL, sample[0])
-        self.facts["lookup"] = answer.body
+        self.lookup = answer.body
         check("404 for a key nobody has", door.lookup(MODEL, "no-such-customer").status == 404)
 
-    def _summary(self) -> None:
-        report = self.facts["report"]
+    def _summary(self, left: str) -> None:
         table = Table("what", "value", title="What happened", box=None, title_justify="left")
         for name in ("rows_in", "rows_scored", "rows_quarantined", "rows_published"):
-            table.add_row(name.replace("_", " "), f"{report[name]:,}")
-        for step, seconds in self.seconds.items():
+            table.add_row(name.replace("_", " "), f"{self.report[name]:,}")
+        for step, seconds in self.seconds:
             table.add_row(step, f"{seconds:.1f} s")
         self.console.print()
         self.console.print(table)
         self.console.print("A lookup's answer:")
-        self.console.print_json(data=self.facts["lookup"])
-        self.console.print("Every step was verified; nothing is left running.")
+        self.console.print_json(data=self.lookup)
+        self.console.print(f"Every step was verified; {left}.")
 
     def _transform_jobs(self) -> set[str]:
         import boto3
@@ -268,9 +270,15 @@ class Demo:
         self.console.print(f"  {text}", markup=False)
 
     @contextmanager
-    def _step(self, title: str) -> Iterator[None]:
+    def _step(self, title: str) -> Iterator[dict[str, float]]:
+        """Time a step; what it puts into the dict it is given is listed below it."""
         self.console.print(f"[bold]▸ {title}[/]")
-        began = time.monotonic()
-        yield
-        self.seconds[title] = time.monotonic() - began
-        self.console.print(f"  [green]✓[/] {self.seconds[title]:.1f} s")
+        began, parts = time.monotonic(), {}
+        yield parts
+        took = time.monotonic() - began
+        self.seconds += [(title, took), *parts.items()]
+        self.console.print(f"  [green]✓[/] {took:.1f} s")
+
+
+def _short(value: object) -> str:
+    return value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else str(value)
