@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,6 +124,9 @@ HOOKS = {
         "_AWS_SDK_ERROR_PREFIX",
         "_ExecutionError",
         "_start_execution",
+        "_run_execution",
+        "_fail_execution",
+        "_executions",
         "_emit_execution_status_event",
     ],
     "ministack.services.cloudformation": ["_stacks"],
@@ -149,7 +153,7 @@ IGNORED = (
     "Lambda runs on this machine's Python, whatever the function's runtime says",
     "alarms look at periods back from now, not aligned to the clock; metric maths is not emulated",
     "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
-    "Step Functions does not stop a transform job when its execution is aborted or times out",
+    "Step Functions ignores an execution's own TimeoutSeconds; a task that times out leaves its transform job running",
     "SageMaker has models and batch transform jobs; endpoints are refused with a clear message",
     "Batch Transform: VPC, encryption keys, network isolation and instance types have no effect",
     "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
@@ -324,13 +328,27 @@ def _register_service(sagemaker: SageMaker) -> None:
 
 def _register_stepfunctions(sagemaker: SageMaker) -> None:
     sfn = _module("services.stepfunctions")
+    current: ContextVar[str] = ContextVar("execution", default="")
+    execute, fail = sfn._run_execution, sfn._fail_execution
+
+    def fail_if_running(execution: dict, error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":  # what was aborted stays aborted when its task then fails
+            fail(execution, error, cause)
+
+    def execute_remembered(execution_arn: str) -> None:
+        current.set(execution_arn)  # the thread has a context of its own, which Map and Parallel copy
+        execute(execution_arn)
+
+    def aborted() -> bool:
+        return (sfn._executions.get(current.get()) or {}).get("status") == "ABORTED"
 
     def run(resource: str, parameters: dict) -> dict:
         try:
-            return stepfunctions.create_transform_job(sagemaker, resource, parameters)
+            return stepfunctions.create_transform_job(sagemaker, resource, parameters, aborted)
         except stepfunctions.TaskFailed as failure:
             raise sfn._ExecutionError(failure.error, failure.cause) from failure
 
+    sfn._run_execution, sfn._fail_execution = execute_remembered, fail_if_running
     sfn._SERVICE_DISPATCH[stepfunctions.RESOURCE] = run
     sfn._AWS_SDK_SERVICE_MAP["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
     sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"

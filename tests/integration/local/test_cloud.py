@@ -1,5 +1,6 @@
 """The local cloud as a process: start, stop, crash, two at once, state over a restart."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.local.actions import (
+    ROLE,
     STAND_IN,
     bucket,
     client_factory,
@@ -121,6 +123,24 @@ def test_state_is_kept_when_asked_for(started, tmp_path):
     client = client_factory(started(tmp_path, persist=True))
     assert client("sagemaker").describe_model(ModelName=model)["ModelName"] == model
     assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
+
+
+def test_a_stack_can_be_updated_after_a_restart(started, tmp_path):
+    def template(url):
+        container = {"Image": "example.com/any:1", "ModelDataUrl": url}
+        properties = {"ExecutionRoleArn": ROLE, "PrimaryContainer": container}
+        return json.dumps({"Resources": {"Model": {"Type": "AWS::SageMaker::Model", "Properties": properties}}})
+
+    client = client_factory(started(tmp_path, persist=True))
+    client("cloudformation").create_stack(StackName="kept", TemplateBody=template("s3://b/one.tar.gz"))
+    client("cloudformation").get_waiter("stack_create_complete").wait(StackName="kept", WaiterConfig={"Delay": 1})
+    control.down(tmp_path)
+    client = client_factory(started(tmp_path, persist=True))
+    client("cloudformation").update_stack(StackName="kept", TemplateBody=template("s3://b/two.tar.gz"))
+    client("cloudformation").get_waiter("stack_update_complete").wait(StackName="kept", WaiterConfig={"Delay": 1})
+    (model,) = client("sagemaker").list_models()["Models"]
+    url = client("sagemaker").describe_model(ModelName=model["ModelName"])["PrimaryContainer"]["ModelDataUrl"]
+    assert url == "s3://b/two.tar.gz"
 
 
 def test_reset_forgets_everything_and_keeps_the_process(started, tmp_path):

@@ -215,6 +215,16 @@ def test_step_functions_sees_a_failed_job_as_task_failed_with_the_job_as_cause(c
     assert json.loads(execution["cause"])["FailureReason"].startswith("ClientError")
 
 
+def test_an_aborted_execution_stops_its_job(client, data):
+    request = csv_job(data, stand_in_model(client, data, slow=60))
+    sfn, sagemaker = client("stepfunctions"), client("sagemaker")
+    execution = sfn.start_execution(stateMachineArn=machine_of(client, request))["executionArn"]
+    wait_until(lambda: sagemaker.list_transform_jobs(NameContains=request["TransformJobName"])["TransformJobSummaries"])
+    sfn.stop_execution(executionArn=execution)
+    assert finished(client, request["TransformJobName"], seconds=15)["TransformJobStatus"] == "Stopped"
+    assert sfn.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
 def test_step_functions_names_api_errors_as_aws_does(client, data):
     request = csv_job(data, stand_in_model(client, data))
     run(client, request)

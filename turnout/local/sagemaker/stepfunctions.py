@@ -1,6 +1,7 @@
 """Step Functions' optimised integration `arn:aws:states:::sagemaker:createTransformJob[.sync]`."""
 
 import json
+from collections.abc import Callable
 
 from turnout.local.sagemaker.errors import ApiError
 from turnout.local.sagemaker.service import SageMaker
@@ -18,8 +19,13 @@ class TaskFailed(Exception):
         self.error, self.cause = error, cause
 
 
-def create_transform_job(sagemaker: SageMaker, resource: str, parameters: dict) -> dict:
-    """Create a job and, for `.sync`, wait for its end and return its description. Raises TaskFailed."""
+def create_transform_job(
+    sagemaker: SageMaker, resource: str, parameters: dict, aborted: Callable[[], bool] = lambda: False
+) -> dict:
+    """Create a job and, for `.sync`, wait for its end and return its description. Raises TaskFailed.
+
+    A job whose execution is `aborted` meanwhile is stopped, as AWS does when it can.
+    """
     try:
         created = sagemaker.call("CreateTransformJob", parameters)
     except ApiError as error:
@@ -29,7 +35,8 @@ def create_transform_job(sagemaker: SageMaker, resource: str, parameters: dict) 
     if not resource.endswith(".sync"):
         return created
     while not sagemaker.jobs.wait(created["TransformJobArn"], POLL_SECONDS):
-        continue
+        if aborted():
+            sagemaker.jobs.stop(created["TransformJobArn"])
     job = _described(sagemaker, parameters["TransformJobName"])
     if job["TransformJobStatus"] != "Completed":
         raise TaskFailed("States.TaskFailed", json.dumps(job))
