@@ -1,0 +1,194 @@
+"""One model's stack: what each resource must be."""
+
+import json
+
+import pytest
+
+from tests.synth.cloudformation import text_of, texts_of
+from tests.synth.conftest import Synth, Template, entry
+
+
+def test_the_model_is_isolated_unnamed_and_runs_the_code_in_its_archive(precompute: Template):
+    model = precompute.only("AWS::SageMaker::Model")
+    container = model["PrimaryContainer"]
+    assert model["EnableNetworkIsolation"] is True
+    assert "ModelName" not in model
+    assert container["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
+    assert container["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+    assert text_of(container["ModelDataUrl"]).endswith(".tar.gz")
+
+
+def test_an_archive_in_s3_is_used_where_it_lies_and_may_be_read(synth: Synth):
+    artifact = "    artifact: s3://models-of-mine/churn/model.tar.gz\n"
+    template = synth(entry(more=artifact))["churn"]
+    assert template.only("AWS::SageMaker::Model")["PrimaryContainer"]["ModelDataUrl"] == (
+        "s3://models-of-mine/churn/model.tar.gz"
+    )
+    role = template.starting_with("ModelRole", "AWS::IAM::Role")
+    read = role["Policies"][0]["PolicyDocument"]["Statement"][0]
+    assert texts_of(read["Resource"]) == ["arn:<AWS::Partition>:s3:::models-of-mine/churn/model.tar.gz"]
+
+
+def test_nothing_that_cloudformation_may_replace_has_a_name_of_ours(precompute: Template):
+    named = {"FunctionName", "TableName", "RoleName", "StateMachineName", "ModelName", "QueueName", "LogGroupName"}
+    creators = ("AWS::Lambda::Function", "AWS::DynamoDB::Table", "AWS::IAM::Role", "AWS::StepFunctions::StateMachine")
+    creators += ("AWS::SageMaker::Model", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::Scheduler::Schedule")
+    for kind in creators:
+        for properties in precompute.properties(kind):
+            assert not named & set(properties), kind
+            assert "Name" not in properties, kind
+
+
+def test_the_table_is_paid_by_use_expires_items_and_is_encrypted(precompute: Template):
+    table = precompute.only("AWS::DynamoDB::Table")
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+
+
+def test_every_function_runs_the_newest_python_on_arm_and_writes_to_a_log_group_of_ours(precompute: Template):
+    functions = precompute.properties("AWS::Lambda::Function")
+    assert {f["Handler"] for f in functions} == {
+        f"handlers.{entry}.handler" for entry in ("start", "prepare", "publish", "conclude", "predict")
+    }
+    for function in functions:
+        assert function["Runtime"] == "python3.14"
+        assert function["Architectures"] == ["arm64"]
+        assert function["Timeout"] <= 900
+        assert function["LoggingConfig"]["LogGroup"]["Ref"] in precompute.of_type("AWS::Logs::LogGroup")
+
+
+def test_only_the_steps_that_handle_parquet_carry_the_pyarrow_layer(precompute: Template):
+    layered = {f["Handler"] for f in precompute.properties("AWS::Lambda::Function") if "Layers" in f}
+    assert layered == {"handlers.prepare.handler", "handlers.publish.handler"}
+
+
+def test_every_handler_finds_its_whole_environment(precompute: Template):
+    from handlers.contract.env import PipelineEnv, PredictEnv
+
+    for function in precompute.properties("AWS::Lambda::Function"):
+        kind = PredictEnv if "predict" in function["Handler"] else PipelineEnv
+        variables = {name: text_of(value) for name, value in function["Environment"]["Variables"].items()}
+        variables["TURNOUT_MAX_STALENESS_SECONDS"] = variables.get("TURNOUT_MAX_STALENESS_SECONDS", "0")
+        env = kind.from_environ(variables)
+        assert (env.stage, env.model, env.mode) == ("dev", "churn", "precompute")
+
+
+def test_a_schedule_keeps_its_time_zone_retries_and_hands_its_slot_to_the_run(synth: Synth):
+    daily = '{ cron: "0 6 * * ? *", timezone: Europe/Berlin }'
+    template = synth(entry(schedule=daily))["churn"]
+    schedule = template.only("AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "cron(0 6 * * ? *)"
+    assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    target = schedule["Target"]
+    assert json.loads(target["Input"]) == {"trigger": "schedule", "slot": "<aws.scheduler.scheduled-time>"}
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 3600
+    assert target["DeadLetterConfig"]["Arn"]
+
+
+@pytest.mark.parametrize("form", ["rate(6 hours)", "at(2030-12-01T06:00:00)"])
+def test_rate_and_at_reach_the_scheduler_as_written(synth: Synth, form: str):
+    assert synth(entry(schedule=form))["churn"].only("AWS::Scheduler::Schedule")["ScheduleExpression"] == form
+
+
+def test_new_data_starts_a_run_when_the_marker_arrives_under_the_input(synth: Synth):
+    template = synth(entry(schedule="on-new-data"))["churn"]
+    assert not template.of_type("AWS::Scheduler::Schedule")
+    rule = template.only("AWS::Events::Rule")
+    assert rule["EventPattern"]["detail"]["object"]["key"] == [
+        "input/churn/_SUCCESS",
+        {"wildcard": "input/churn/*/_SUCCESS"},
+    ]
+    (target,) = rule["Targets"]
+    sent = target["InputTransformer"]["InputTemplate"].replace("<time>", '"t"').replace("<sequencer>", '"0A"')
+    assert json.loads(sent) == {"trigger": "new_data", "slot": "t", "id": "0A"}
+
+
+def test_an_input_bucket_of_the_users_own_is_read_below_its_prefix_only(synth: Synth):
+    template = synth(entry(more="    input: { location: s3://lake-of-mine/customers/daily/ }\n"))["churn"]
+    role = template.starting_with("ServingPipelinePrepareRole", "AWS::IAM::Role")
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    resources = [resource for statement in statements for resource in texts_of(statement["Resource"])]
+    assert "arn:<AWS::Partition>:s3:::lake-of-mine/customers/daily/*" in resources
+    assert not [resource for resource in resources if "/input/churn/" in resource]
+
+
+def test_dead_letters_are_encrypted_and_refuse_callers_without_tls(precompute: Template):
+    assert precompute.only("AWS::SQS::Queue")["SqsManagedSseEnabled"] is True
+    (deny,) = precompute.only("AWS::SQS::QueuePolicy")["PolicyDocument"]["Statement"]
+    assert deny["Effect"] == "Deny"
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_machine_logs_everything_but_data_and_is_traced(precompute: Template):
+    machine = precompute.only("AWS::StepFunctions::StateMachine")
+    assert machine["LoggingConfiguration"]["Level"] == "ALL"
+    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+
+
+def test_the_machine_is_given_everything_that_its_definition_leaves_open(precompute: Template):
+    from infra.constructs.pipeline_definition import SUBSTITUTIONS
+
+    machine = precompute.only("AWS::StepFunctions::StateMachine")
+    assert set(machine["DefinitionSubstitutions"]) == set(SUBSTITUTIONS)
+    definition = machine["DefinitionString"]
+    for name in SUBSTITUTIONS:
+        assert f"${{{name}}}" in definition
+        definition = definition.replace(f"${{{name}}}", "")
+    assert "${" not in definition
+
+
+def test_three_signed_routes_lead_to_the_live_alias(precompute: Template):
+    routes = precompute.properties("AWS::ApiGatewayV2::Route")
+    assert {route["RouteKey"] for route in routes} == {
+        "POST /models/churn/predictions",
+        "GET /models/churn/predictions/{key+}",
+        "GET /models/churn",
+    }
+    assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
+    alias = precompute.only("AWS::Lambda::Alias")
+    assert alias["Name"] == "live"
+    target = precompute.only("AWS::ApiGatewayV2::Integration")["IntegrationUri"]
+    assert target["Ref"] in precompute.of_type("AWS::Lambda::Alias")
+
+
+def test_a_changed_function_is_published_as_a_new_version_and_an_unchanged_one_is_not(synth: Synth):
+    def version(**changes: str) -> str:
+        (id,) = synth(entry(**changes))["churn"].of_type("AWS::Lambda::Version")
+        return id
+
+    assert version() == version(schedule="rate(2 days)")
+    assert version() != version(mode="batch")
+    assert version() != version(more="    max_staleness: 3d\n")
+
+
+def test_every_resource_that_can_be_tagged_says_whose_it_is(synth: Synth):
+    template = synth(entry(more="    tags: { team: growth }\n"))["churn"]
+    untaggable = {
+        "AWS::ApiGatewayV2::Integration",
+        "AWS::ApiGatewayV2::Route",
+        "AWS::Lambda::Alias",
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::Version",
+        "AWS::SQS::QueuePolicy",
+        "AWS::Scheduler::Schedule",
+    }
+    for id, resource in template.resources.items():
+        if resource["Type"] not in untaggable:
+            tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
+            assert {"team": "growth", "turnout:model": "churn", "turnout:stage": "dev"}.items() <= tags.items(), id
+
+
+def test_outputs_are_those_that_the_command_line_reads(precompute: Template):
+    assert set(precompute.body["Outputs"]) == {
+        "FrontDoorName",
+        "Mode",
+        "ModelVersion",
+        "PredictUrl",
+        "StateMachineArn",
+        "TableName",
+    }
+    assert precompute.body["Outputs"]["Mode"]["Value"] == "precompute"

@@ -1,0 +1,163 @@
+"""The state machine, read as data. That it runs is shown by the integration tests."""
+
+import json
+from typing import Any
+
+import pytest
+
+from handlers.contract.card import Feature, ModelCard
+from handlers.contract.errors import PERMANENT_RUN_ERRORS
+from infra.constructs.pipeline_definition import (
+    MACHINE_TIMEOUT_SECONDS,
+    SUBSTITUTIONS,
+    TRANSFORM_TIMEOUT_SECONDS,
+    WIRE,
+    definition,
+)
+from turnout.config.specs import TransformSpec
+
+HANDLER_STATES = ("Start", "Prepare", "Conclude", "RecordFailure", "RecordUnclaimed")
+
+
+def machine(wire: str = "csv", **transform: Any) -> dict[str, Any]:
+    card = ModelCard(model="churn", key="id", features=[Feature("recency")], input_uri="input/churn/", wire_format=wire)
+    return definition(card=card, transform=TransformSpec(wire_format=wire, **transform), tags={"team": "growth"})
+
+
+def states(**arguments: Any) -> dict[str, Any]:
+    return machine(**arguments)["States"]
+
+
+def test_every_transition_leads_to_a_state_and_every_state_is_reached():
+    definition = machine()
+    reached, todo = set(), [definition["StartAt"]]
+    while todo:
+        name = todo.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        state = definition["States"][name]
+        todo += [state[key] for key in ("Next", "Default") if key in state]
+        todo += [branch["Next"] for branch in state.get("Choices", []) + state.get("Catch", [])]
+    assert reached == set(definition["States"])
+
+
+def test_every_run_ends_in_success_in_failure_or_as_a_duplicate():
+    ends = {name: state["Type"] for name, state in states().items() if "Next" not in state and "Default" not in state}
+    assert ends == {"Succeeded": "Succeed", "Failed": "Fail", "Duplicate": "Succeed"}
+
+
+def test_a_duplicate_touches_nothing():
+    claimed = states()["Claimed"]
+    assert claimed["Choices"] == [{"Variable": "$.started.duplicate", "BooleanEquals": True, "Next": "Duplicate"}]
+    assert claimed["Default"] == "Prepare"
+
+
+def test_every_step_that_can_fail_is_recorded_before_the_machine_fails():
+    for name in ("Prepare", "Transform", "Publish", "Conclude"):
+        assert states()[name]["Catch"] == [
+            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "RecordFailure"}
+        ], name
+    assert states()["Start"]["Catch"][0]["Next"] == "RecordUnclaimed"
+    assert states()["Failed"] == {"Type": "Fail", "ErrorPath": "$.failure.Error", "CausePath": "$.failure.Cause"}
+
+
+def test_a_failure_that_cannot_be_recorded_still_fails_with_the_first_error():
+    for name in ("RecordFailure", "RecordUnclaimed"):
+        state = states()[name]
+        assert (state["ResultPath"], state["Next"]) == (None, "Failed")
+        assert state["Catch"][0]["ResultPath"] != "$.failure"
+
+
+def test_a_failed_claim_is_recorded_without_a_run():
+    assert "run_id.$" in states()["RecordFailure"]["Parameters"]
+    assert "run_id.$" not in states()["RecordUnclaimed"]["Parameters"]
+
+
+@pytest.mark.parametrize("name", HANDLER_STATES)
+def test_permanent_errors_are_not_retried_and_others_four_times(name: str):
+    first, *others = states()[name]["Retry"]
+    assert first == {"ErrorEquals": list(PERMANENT_RUN_ERRORS), "MaxAttempts": 0}
+    assert others[-1]["ErrorEquals"] == ["States.ALL"]
+    assert others[-1]["MaxAttempts"] == 4
+
+
+def test_a_shard_is_retried_like_every_handler():
+    shard = states()["Publish"]["ItemProcessor"]["States"]["PublishShard"]
+    assert shard["Retry"] == states()["Prepare"]["Retry"]
+    assert "Catch" not in shard
+
+
+def test_a_transform_job_that_ran_and_failed_is_not_retried():
+    retried = [error for rule in states()["Transform"]["Retry"] for error in rule["ErrorEquals"]]
+    assert "SageMaker.ResourceLimitExceededException" in retried
+    assert not {"States.TaskFailed", "States.ALL", "States.Timeout"} & set(retried)
+
+
+def test_a_busy_account_is_asked_again_after_a_minute_at_the_earliest():
+    limits = states()["Transform"]["Retry"][0]
+    assert limits["ErrorEquals"] == ["SageMaker.ResourceLimitExceededException"]
+    assert limits["IntervalSeconds"] >= 60
+
+
+def test_a_job_that_hangs_is_recorded_before_the_machine_gives_up():
+    assert states()["Transform"]["TimeoutSeconds"] == TRANSFORM_TIMEOUT_SECONDS < MACHINE_TIMEOUT_SECONDS
+
+
+def test_row_numbers_never_reach_the_model_but_come_back_with_its_answer():
+    job = states(wire="csv")["Transform"]["Parameters"]
+    assert job["DataProcessing"] == {"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"}
+    job = states(wire="jsonlines")["Transform"]["Parameters"]
+    assert job["DataProcessing"] == {
+        "InputFilter": "$.features",
+        "JoinSource": "Input",
+        "OutputFilter": "$['row','SageMakerOutput']",
+    }
+
+
+@pytest.mark.parametrize("wire", sorted(WIRE))
+def test_input_and_output_have_one_type_and_are_lines(wire: str):
+    job = states(wire=wire)["Transform"]["Parameters"]
+    assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == WIRE[wire]["content_type"]
+    assert (job["TransformInput"]["SplitType"], job["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
+    assert all(len(job["DataProcessing"][name]) <= 63 for name in ("InputFilter", "OutputFilter"))
+
+
+def test_every_wire_format_of_a_card_is_known():
+    from typing import get_args
+
+    from handlers.contract.card import WireFormat
+
+    assert set(WIRE) == set(get_args(WireFormat))
+
+
+def test_the_transform_settings_reach_the_job():
+    job = states(
+        instance_type="ml.c5.xlarge", instance_count=3, strategy="SingleRecord", max_payload_mb=10, max_concurrent=4
+    )["Transform"]["Parameters"]
+    assert job["TransformResources"] == {"InstanceType": "ml.c5.xlarge", "InstanceCount": 3}
+    assert (job["BatchStrategy"], job["MaxPayloadInMB"], job["MaxConcurrentTransforms"]) == ("SingleRecord", 10, 4)
+    assert job["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 3}
+    assert job["Tags"] == [{"Key": "team", "Value": "growth"}]
+
+
+def test_botocore_accepts_the_job(monkeypatch: pytest.MonkeyPatch):
+    from botocore import validate
+    from botocore.session import Session
+
+    job = states()["Transform"]["Parameters"]
+    job |= {"TransformJobName": "dev-churn-20261123T060000Z", "ModelName": "churn"}
+    job.pop("TransformJobName.$")
+    job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] = "s3://b/p/"
+    job["TransformInput"]["DataSource"]["S3DataSource"].pop("S3Uri.$")
+    job["TransformOutput"]["S3OutputPath"] = "s3://b/o/"
+    job["TransformOutput"].pop("S3OutputPath.$")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    shape = Session().get_service_model("sagemaker").operation_model("CreateTransformJob").input_shape
+    report = validate.ParamValidator().validate(job, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_the_definition_leaves_open_what_it_says():
+    text = json.dumps(machine())
+    assert all(f"${{{name}}}" in text for name in SUBSTITUTIONS)
