@@ -10,9 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from handlers.contract import metrics
-from turnout import runs
-from turnout.local import control
-
 from tests.integration.pipeline_runs import (
     follow,
     generation_items,
@@ -22,6 +19,8 @@ from tests.integration.pipeline_runs import (
     run,
     wait_for,
 )
+from turnout import runs
+from turnout.local import control
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,10 +2,9 @@
 
 import shutil
 
-from turnout.config import edit_mode
-
 from tests.integration.conftest import CONFIG, ROOT
 from tests.integration.pipeline_runs import put_input, run
+from turnout.config import edit_mode
 
 
 def logical_ids(client, stack: str) -> dict[str, tuple[str, str]]:
