@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from tests.integration.local.actions import (
@@ -58,9 +59,9 @@ def test_up_twice_is_the_same_cloud_and_down_leaves_nothing(started, tmp_path):
 
 def test_it_listens_on_loopback_only(started, tmp_path):
     cloud = started(tmp_path)
-    listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
-    own = [line.split()[3] for line in listening if f"pid={cloud.pid}," in line]
-    assert own == [f"127.0.0.1:{cloud.port}"]
+    connections = psutil.Process(cloud.pid).net_connections()
+    own = [c.laddr for c in connections if c.status == psutil.CONN_LISTEN]
+    assert own == [("127.0.0.1", cloud.port)]
 
 
 def test_two_clouds_run_side_by_side(started, tmp_path):

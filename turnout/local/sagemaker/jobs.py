@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from turnout.local.sagemaker.artifact import BadArtifact, fetch, split_uri
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
@@ -251,10 +250,8 @@ class Transform:
     def _object(
         self, s3, container: Container, senders, settings: TransformSettings, bucket: str, key: str, prefix: str
     ):
-        headers = {"X-Amzn-SageMaker-Batch-Object": quote(key)}
-        for name, value in (("Content-Type", settings.content_type), ("Accept", settings.accept)):
-            if value:
-                headers[name] = value
+        offered = {"Content-Type": settings.content_type, "Accept": settings.accept}
+        headers = {name: value for name, value in offered.items() if value}
 
         def send(bodies: Iterable[bytes]) -> Iterable[bytes]:
             return senders.map(lambda body: self._invoke(container, body, headers, settings), bodies)
