@@ -61,6 +61,14 @@ def generation_items(client, table: str, generation: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
+def is_stored(client, table: str, generation: str, key: str) -> bool:
+    """Say whether one score of a generation is in the table, visible or not."""
+    found = client("dynamodb").get_item(
+        TableName=table, Key={"pk": {"S": f"{generation}#{key}"}, "sk": {"S": "-"}}, ConsistentRead=True
+    )
+    return "Item" in found
+
+
 def lambda_processes(cloud, role: str) -> list[psutil.Process]:
     """Return the local processes that serve functions with `role` (such as Publish) in their generated name."""
     workers = psutil.Process(cloud.pid).children(recursive=True)

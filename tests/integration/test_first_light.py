@@ -13,6 +13,7 @@ from handlers.contract import metrics
 from tests.integration.pipeline_runs import (
     follow,
     generation_items,
+    is_stored,
     lambda_processes,
     put_input,
     receipts,
@@ -139,7 +140,7 @@ def test_publishing_killed_half_way_leaves_the_old_generation_and_the_retry_comp
     key = "00001"
     execution = runs.start(churn)
     new = wait_for(lambda: running(churn), "a run in the ledger")
-    wait_for(lambda: generation_items(client, churn.table_name, new) > 500, "the first scores of the new generation")
+    wait_for(lambda: is_stored(client, churn.table_name, new, key), "the first scores of the new generation")
     victims = lambda_processes(cloud, "Publish")
     assert victims, "the publishing function has a process"
     for process in victims:
