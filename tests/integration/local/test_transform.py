@@ -90,6 +90,12 @@ def test_a_prefix_without_objects_fails_in_awss_words(client):
     assert job["FailureReason"].startswith(f'ClientError: No S3 objects found under S3 URL "s3://{empty}/in/"')
 
 
+def test_an_output_bucket_that_does_not_exist_is_named(client, data):
+    request = csv_job(data, stand_in_model(client, data))
+    request["TransformOutput"]["S3OutputPath"] = "s3://nobodys-bucket/out/"
+    assert run(client, request)["FailureReason"].startswith("ClientError: Failed to upload to s3://nobodys-bucket/out/")
+
+
 def test_a_server_that_does_not_start_is_quoted_in_the_failure(client, data):
     job = run(client, csv_job(data, stand_in_model(client, data, crash="no such estimator")))
     assert job["FailureReason"].startswith("AlgorithmError")

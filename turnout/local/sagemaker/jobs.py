@@ -258,8 +258,16 @@ class Transform:
 
         data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         result = transform_object(data, settings, send)
-        to_bucket, to_prefix = split_uri(self.job["TransformOutput"]["S3OutputPath"])
-        s3.put_object(Bucket=to_bucket, Key=output_key(key, prefix, to_prefix), Body=result)
+        self._write(s3, key, prefix, result)
+
+    def _write(self, s3, key: str, prefix: str, body: bytes) -> None:
+        from botocore.exceptions import ClientError
+
+        bucket, output_prefix = split_uri(self.job["TransformOutput"]["S3OutputPath"])
+        try:
+            s3.put_object(Bucket=bucket, Key=output_key(key, prefix, output_prefix), Body=body)
+        except ClientError as error:
+            raise JobFailed(f"ClientError: Failed to upload to s3://{bucket}/{output_prefix}: {error}") from error
 
     def _invoke(self, container: Container, body: bytes, headers: dict, settings: TransformSettings) -> bytes:
         self._check_stop()
