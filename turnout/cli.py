@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 an expected failure, told in one line on stderr; 2 wrong u
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -213,9 +214,12 @@ def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
     if not rows:
         out.print(f"No model is deployed in stage {stage}. Run `cdk deploy --all`.")
         return
-    table = Table("model", "mode", "version", "generation", "scored", "rows", "last run", box=None)
+    table = Table(box=None)
+    for name in ("model", "mode", "version", "generation", "age", "rows", "last run"):
+        table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*(str(value) if value is not None else "" for value in row.values()))
+        shown = [row["model"], row["mode"], row["model_version"], row["generation"] or "none yet"]
+        table.add_row(*shown, _age(row["scored_at"]), str(row["rows"] or ""), row["last_run"] or "never")
     out.print(table)
 
 
@@ -339,14 +343,23 @@ def print_run_report(followed) -> None:
     if followed.duplicate:
         out.print("Another execution owns this slot; nothing was done.")
         return
-    report = followed.run.report or {}
-    table = Table(show_header=False, box=None)
-    table.add_row("run", followed.run.id)
-    for name, value in report.items():
-        table.add_row(name.replace("_", " "), str(value))
-    for step, seconds in followed.seconds.items():
-        table.add_row(f"{step} seconds", f"{seconds:.1f}")
-    out.print(table)
+    out.print(f"Run {followed.run.id} succeeded:", markup=False)
+    for name, value in (followed.run.report or {}).items():
+        shown = ", ".join(f"{count} {code}" for code, count in value.items()) if isinstance(value, dict) else value
+        out.print(f"  {name.replace('_', ' '):<17}{shown}", markup=False)
+    spent = ", ".join(f"{step} {seconds:.1f}" for step, seconds in followed.seconds.items() if seconds >= 0.05)
+    out.print(f"  {'seconds by step':<17}{spent}", markup=False)
+
+
+def _age(moment: str | None) -> str:
+    """Return how long ago an ISO 8601 moment was, in its largest unit."""
+    if moment is None:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def main() -> None:
@@ -379,9 +392,11 @@ def _parse_body(text: str) -> dict:
 
 
 def _status_of(model) -> dict:
+    from handlers.logic.scores import KEEPS_SCORES
+
     pointer = model.pointer()
-    served = model.generation(pointer.scores if model.mode != ServingMode.BATCH else pointer.results)
-    newest = model.runs(1)
+    served = model.generation(pointer.scores if KEEPS_SCORES[ServingMode(model.mode)] else pointer.results)
+    newest = model.runs(20)
     return {
         "model": model.name,
         "mode": model.mode,
@@ -389,7 +404,8 @@ def _status_of(model) -> dict:
         "generation": served.id if served else None,
         "scored_at": served.scored_at if served else None,
         "rows": served.rows_scored if served else None,
-        "last_run": f"{newest[0].status} {newest[0].id}" if newest else None,
+        "last_run": newest[0].status if newest else None,
+        "last_run_id": newest[0].id if newest else None,
     }
 
 

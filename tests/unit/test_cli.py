@@ -117,7 +117,9 @@ def test_runs_show_what_went_wrong(model):
 
 def test_status_shows_what_is_served(model):
     (row,) = json.loads(call("status", "--json").stdout)
-    assert (row["model"], row["generation"], row["last_run"]) == ("churn", "g2", "failed 20261123T070000Z")
+    assert (row["model"], row["generation"], row["last_run"]) == ("churn", "g2", "failed")
+    assert "20261123T070000Z" not in call("status").stdout
+    assert " g2 " in call("status").stdout
 
 
 def test_rollback_swaps_generations_and_can_be_undone(model):
