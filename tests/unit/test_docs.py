@@ -1,0 +1,65 @@
+"""Documentation is held to the code: commands, files and examples that it names exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from turnout import cli, config
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_the_readme_names_every_command():
+    group = typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        if not command.hidden:
+            assert f"`turnout {name}" in README, name
+    for name in group.commands["local"].commands:
+        assert re.search(rf"turnout local {name}|`{name}`", README), name
+
+
+def test_the_two_commands_stand_on_the_first_screen_and_exist():
+    first_screen = "\n".join(README.splitlines()[:24])
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in first_screen
+        assert re.search(rf"^{target}:", makefile, re.M)
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_configuration_is_valid(tmp_path):
+    text = re.search(r"```yaml\n(.*?)```", README, re.S).group(1)
+    path = tmp_path / "models.yaml"
+    path.write_text(text)
+    loaded = config.load(path, root=ROOT)
+    assert [str(spec.mode) for spec in loaded.models.values()] == ["batch"]
+
+
+def test_commands_in_shell_blocks_are_commands_of_ours():
+    known = typer.main.get_command(cli.app).commands
+    for block in re.findall(r"```sh\n(.*?)```", README, re.S):
+        for words in re.findall(r"^(?:eval \"\$\()?turnout (.+)$", block, re.M):
+            first, *rest = words.split()
+            assert first in known, words
+            if first == "local":
+                assert rest[0].rstrip('")') in known["local"].commands, words
+
+
+def test_json_in_the_walk_is_json():
+    walk = (ROOT / "docs/one-row.md").read_text()
+    blocks = re.findall(r"```json\n(.*?)```", walk, re.S)
+    assert len(blocks) >= 4
+    for block in blocks:
+        json.loads(block)
