@@ -1,1 +1,1 @@
-"""Code that runs in AWS Lambda: entries here, decisions in `logic`, AWS services in `adapters`, agreements in `contract`."""
+"""What runs in AWS Lambda: entries here, decisions in `logic`, AWS services in `adapters`, agreements in `contract`."""

@@ -16,7 +16,7 @@ WireFormat = Literal["csv", "jsonlines"]
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature column. `minimum` and `maximum` are inclusive; `values` lists what is allowed; `pattern` must match whole."""
+    """One feature column. `minimum` and `maximum` are inclusive; `values` is all that is allowed; `pattern` is whole."""
 
     name: str
     type: FeatureType = "float"

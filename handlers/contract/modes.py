@@ -1,9 +1,9 @@
 """The eight ways to serve a model, by the word that stands in `models.yaml`."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class ServingMode(str, Enum):
+class ServingMode(StrEnum):
     """A model's serving pattern. The value is the word a user writes after `mode:`."""
 
     BATCH = "batch"
@@ -14,9 +14,6 @@ class ServingMode(str, Enum):
     ASYNC = "async"
     STREAMING = "streaming"
     TIERED = "tiered"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 #: Modes that this release can deploy; the others are refused at validation.

@@ -5,6 +5,8 @@
     (Step Functions runs Batch Transform, then stamps `scored_at`)
     publish   PublishShard, once per shard               -> Published
     conclude  Conclude (outcome succeeded or failed)     -> Concluded
+
+A step that fails is followed by conclude with outcome failed; then the machine fails with the step's error.
 """
 
 from typing import NotRequired, TypedDict

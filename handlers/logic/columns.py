@@ -60,7 +60,7 @@ def from_arrow(column: pa.Array, name: str, wanted: str) -> Typed:
     if wanted == "float" and (number or pa.types.is_integer(found)):
         return Typed(pc.cast(column, pa.float64(), safe=False), missing)
     if wanted == "integer" and pa.types.is_integer(found):
-        fits = pc.less_equal(column, _MAX_INTEGER) if pa.types.is_uint64(found) else None
+        fits = pc.less_equal(column, pa.scalar(_MAX_INTEGER, pa.uint64())) if pa.types.is_uint64(found) else None
         return _kept(column, fits, missing, name, wanted)
     if wanted == "integer" and number:
         floats = pc.cast(column, pa.float64(), safe=False)

@@ -185,18 +185,19 @@ def _feature_problems(column: Typed, array: pa.Array, feature: Feature, card: Mo
 def _bounds(array: pa.Array, feature: Feature) -> Iterable[Problem]:
     if feature.minimum is not None:
         below = f"is below the minimum {feature.minimum:g}"
-        mask = _finite(array, pc.less(array, _bound(array, feature.minimum)))
+        mask = _finite(array, pc.less(*_comparable(array, feature.minimum)))
         yield Problem("below_minimum", feature.name, mask, lambda value: f"{shown(value)} {below}")
     if feature.maximum is not None:
         above = f"is above the maximum {feature.maximum:g}"
-        mask = _finite(array, pc.greater(array, _bound(array, feature.maximum)))
+        mask = _finite(array, pc.greater(*_comparable(array, feature.maximum)))
         yield Problem("above_maximum", feature.name, mask, lambda value: f"{shown(value)} {above}")
 
 
-def _bound(array: pa.Array, value: float) -> pa.Scalar:
-    """Return a bound that compares exactly: whole bounds of integer columns stay integers."""
-    exact = pa.types.is_integer(array.type) and float(value).is_integer() and abs(value) < 2**63
-    return pa.scalar(int(value), pa.int64()) if exact else pa.scalar(float(value), pa.float64())
+def _comparable(array: pa.Array, bound: float) -> tuple[pa.Array, pa.Scalar]:
+    """Return a column and a bound in one type: whole bounds of integer columns compare exactly, others as doubles."""
+    if pa.types.is_integer(array.type) and float(bound).is_integer() and abs(bound) < 2**63:
+        return array, pa.scalar(int(bound), pa.int64())
+    return pc.cast(array, pa.float64(), safe=False), pa.scalar(float(bound), pa.float64())
 
 
 def _finite(array: pa.Array, mask: pa.BooleanArray) -> pa.BooleanArray:

@@ -172,10 +172,23 @@ class TestReasons:
         assert reasons(rows, *features, input_format="jsonlines") == {k: ["not_an_integer"] for k in (2, 3, 5)}
 
     def test_whole_floats_are_integers_and_others_are_not(self):
-        rows = [{"id": "a", "n": 1.0}, {"id": "b", "n": 2.5}, {"id": "c", "n": math.nan}, {"id": "d", "n": None}]
+        floats = [1.0, 2.5, math.nan, None, 2.0**63, math.inf]
+        rows = [{"id": str(number), "n": value} for number, value in enumerate(floats)]
         outcome = Outcome(card(Feature("n", "integer")), {"f": parquet(rows)})
-        assert outcome.codes == {2: ["not_an_integer"], 3: ["not_an_integer"], 4: ["missing"]}
+        refused = ["not_an_integer"]
+        assert outcome.codes == {2: refused, 3: refused, 4: ["missing"], 5: refused, 6: refused}
         assert outcome.shard(0) == ["1,1"]
+
+    def test_bounds_of_integers_are_exact_where_they_are_whole_and_may_be_fractions(self):
+        rows = [{"id": str(n), "n": n} for n in (0, 1, 2**53, 2**53 + 1, 2**62)]
+        whole = Feature("n", "integer", minimum=1, maximum=2**53)
+        assert reasons(rows, whole) == {1: ["below_minimum"], 4: ["above_maximum"], 5: ["above_maximum"]}
+        assert reasons(rows, Feature("n", "integer", minimum=0.5, maximum=1e300)) == {1: ["below_minimum"]}
+
+    def test_unsigned_integers_that_do_not_fit_are_refused(self):
+        column = pa.array([1, 2**63], pa.uint64())
+        outcome = Outcome(card(Feature("n", "integer")), {"f": parquet({"id": ["a", "b"], "n": column})})
+        assert outcome.codes == {2: ["not_an_integer"]}
 
     def test_a_pattern_must_match_the_whole_text(self):
         rows = [{"id": str(n), "s": s} for n, s in enumerate(["AB-1", "AB-1x", "xAB-1", "AB-1", "AB-1\n"])]
