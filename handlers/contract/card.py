@@ -16,7 +16,7 @@ WireFormat = Literal["csv", "jsonlines"]
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature column. `minimum` and `maximum` are inclusive; `values` lists all allowed; `pattern` matches whole."""
+    """One feature column. `minimum` and `maximum` are inclusive; `values` lists all; `pattern` must match whole."""
 
     name: str
     type: FeatureType = "float"
