@@ -173,7 +173,8 @@ def predict(
     if (key is None) == (body is None):
         raise typer.BadParameter("Give either --key or --body.")
     door = FrontDoor(deployed.find_platform(stage).api_url)
-    answer = door.lookup(model, key) if key is not None else door.predict(model, _parse_body(body))
+    # A body carries any key unharmed; Amazon's HTTP APIs decode paths more than once.
+    answer = door.predict(model, {"key": key} if key is not None else _parse_body(body))
     if as_json:
         _print_json({"status": answer.status, "body": answer.body})
     else:

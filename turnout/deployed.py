@@ -165,6 +165,6 @@ def _checked(call):
         return call()
     except BotoCoreError as error:
         raise UserError(
-            f"No answer from AWS: {error}.",
+            f"No answer from AWS: {str(error).rstrip('.')}.",
             "Check credentials, region and AWS_ENDPOINT_URL; for the local cloud add --local after `turnout local up`.",
         ) from error

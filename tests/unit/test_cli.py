@@ -139,7 +139,7 @@ def test_rollback_without_a_previous_generation_is_one_line(model, monkeypatch, 
 
 def test_predict_prints_the_answer_and_fails_with_its_status(model, monkeypatch):
     answers = {"1": Answer(200, {}, {"prediction": 0.5}), "2": Answer(404, {}, {"error": {"code": "unknown_key"}})}
-    monkeypatch.setattr(FrontDoor, "lookup", lambda self, name, key: answers[key])
+    monkeypatch.setattr(FrontDoor, "predict", lambda self, name, body: answers[body["key"]])
     found = call("predict", "churn", "--key", "1")
     assert (found.exit_code, json.loads(found.stdout)) == (0, {"prediction": 0.5})
     missing = call("predict", "churn", "--key", "2", "--json")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from handlers.contract import errors, predictions
 from turnout import cli, config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +64,17 @@ def test_json_in_the_walk_is_json():
     assert len(blocks) >= 4
     for block in blocks:
         json.loads(block)
+
+
+def test_the_contract_page_names_every_code_with_its_status():
+    page = (ROOT / "docs/api.md").read_text()
+    for error in errors.RequestError.__subclasses__():
+        row = re.search(rf"^\| {error.http_status} \|.*`{error.code}`", page, re.M)
+        assert row, f"{error.code} {error.http_status}"
+    assert f"up to {predictions.MAX_INSTANCES}" in page
+
+
+def test_the_contract_page_names_every_member_of_an_answer():
+    page = (ROOT / "docs/api.md").read_text()
+    for name in predictions.Prediction.__dataclass_fields__:
+        assert f'"{name}"' in page, name
