@@ -137,7 +137,7 @@ class ScheduleSpec(Strict):
     )
 
     cron: str | None = Field(None, description="The six fields of EventBridge Scheduler's cron, such as `0 6 * * ? *`.")
-    rate: str | None = Field(None, description="Such as `1 day` or `6 hours`; the first run starts with the deployment.")
+    rate: str | None = Field(None, description="Such as `1 day` or `6 hours`; the first run starts at deployment.")
     at: str | None = Field(None, description="One moment, such as `2026-12-01T06:00:00`.")
     on_new_data: bool = Field(
         False, description="Start when an object named `marker` arrives under the input location."
