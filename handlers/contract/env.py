@@ -52,6 +52,12 @@ class PredictEnv(Environment):
     results_uri: str  # s3://bucket/results/<model>/
     spec_bucket: str  # the model's card as JSON (handlers.contract.card), read by GET /models/{model} only
     spec_key: str
+    data_bucket: str  # asynchronous inputs and outputs lie under async/<model>/
+    endpoint: str  # name of the endpoint that answers live; empty where none does
+    fallback: str  # hybrid only: realtime, serverless or async; else empty
+    remember_seconds: int  # how long a live answer is kept (hybrid)
+    max_live_per_minute: int  # cap on live calls (hybrid)
+    async_expiry_seconds: int  # how long an asynchronous request may wait
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,27 @@ class PipelineEnv(Environment):
     data_bucket: str
     spec_bucket: str
     spec_key: str
+
+
+@dataclass(frozen=True)
+class GateEnv(Environment):
+    """The gate's handlers (`handlers.gate`, `prove`, `answer`): proof that a mode works before clients meet it."""
+
+    stage: str
+    model: str
+    mode: str
+    model_version: str
+    table: str
+    spec_bucket: str
+    spec_key: str
+    samples_bucket: str  # sample payloads with expected predictions, as training wrote them; empty: none were kept
+    samples_key: str
+    endpoint: str  # empty where the mode has none
+    endpoint_config: str  # the configuration that must be in force once the endpoint is in service
+    fallback: str  # hybrid only
+    pipeline: str  # ARN of the state machine that makes generations; empty where the mode has none
+    gate_machine: str  # ARN of the gate's own state machine (handlers.gate starts it); empty for its steps
+    data_bucket: str
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,21 @@ TurnoutError
 │   ├── UnknownModel            404 unknown_model
 │   ├── UnknownKey              404 unknown_key
 │   ├── UnknownRoute            404 unknown_route
+│   ├── UnknownRequest          404 unknown_request      no asynchronous request of that id
 │   ├── NotServableLive         409 not_servable_live
 │   ├── NotScoredYet            409 not_scored_yet
+│   ├── RequestExpired          410 request_expired      an asynchronous request waited longer than allowed
 │   ├── TooManyInstances        413 too_many_instances
-│   └── StoreUnavailable        503 store_unavailable
+│   ├── PayloadTooLarge         413 payload_too_large
+│   ├── FeaturesNeeded          422 features_needed      this mode needs features; says which
+│   ├── BadFeatures             422 bad_features         features do not fit the schema; says each
+│   ├── ModelRefused            422 model_refused        the container answered 4xx
+│   ├── Throttled               429 throttled            the endpoint is at its concurrency; Retry-After
+│   ├── LiveLimitReached        429 live_limit_reached   the model's own cap on live calls; Retry-After
+│   ├── ModelFailed             502 model_failed         the container answered 5xx
+│   ├── EndpointUnavailable     503 endpoint_unavailable the endpoint is not there or not in service; Retry-After
+│   ├── StoreUnavailable        503 store_unavailable
+│   └── ModelTimeout            504 model_timeout        no answer in the time an HTTP API leaves
 └── RunError                    a pipeline run stops; Step Functions sees the class name
     ├── BadTrigger              what started the execution is not a trigger
     ├── EmptyInput              no object or no row under the input location
@@ -63,6 +74,50 @@ class UnknownKey(RequestError):
 
 class UnknownRoute(RequestError):
     http_status, code = 404, "unknown_route"
+
+
+class UnknownRequest(RequestError):
+    http_status, code = 404, "unknown_request"
+
+
+class RequestExpired(RequestError):
+    http_status, code = 410, "request_expired"
+
+
+class PayloadTooLarge(RequestError):
+    http_status, code = 413, "payload_too_large"
+
+
+class FeaturesNeeded(RequestError):
+    http_status, code = 422, "features_needed"
+
+
+class BadFeatures(RequestError):
+    http_status, code = 422, "bad_features"
+
+
+class ModelRefused(RequestError):
+    http_status, code = 422, "model_refused"
+
+
+class Throttled(RequestError):
+    http_status, code = 429, "throttled"
+
+
+class LiveLimitReached(RequestError):
+    http_status, code = 429, "live_limit_reached"
+
+
+class ModelFailed(RequestError):
+    http_status, code = 502, "model_failed"
+
+
+class EndpointUnavailable(RequestError):
+    http_status, code = 503, "endpoint_unavailable"
+
+
+class ModelTimeout(RequestError):
+    http_status, code = 504, "model_timeout"
 
 
 class NotServableLive(RequestError):

@@ -7,6 +7,8 @@
     work/<model>/<run>/published/shard-00000.json       one receipt per published shard
     results/<model>/date=2026-11-23/run=<run>/shard-00000.parquet
     quarantine/<model>/run=<run>/rows.jsonl             one line per refused row
+    async/<model>/input/<request>                       payload of an asynchronous request
+    async/<model>/output/... , failed/...               what SageMaker wrote for it
 
 Prefixes end with a slash; nothing starts with one.
 """
@@ -57,6 +59,30 @@ def transform_output_key(model: str, run_id: str, index: int, extension: str) ->
 
 def receipt_key(model: str, run_id: str, index: int) -> str:
     return f"{run_prefix(model, run_id)}published/{shard_name(index)}.json"
+
+
+def async_root(model: str) -> str:
+    return f"async/{model}/"
+
+
+def async_input_key(model: str, request_id: str) -> str:
+    return f"{async_root(model)}input/{request_id}"
+
+
+def async_output_prefix(model: str) -> str:
+    return f"{async_root(model)}output/"
+
+
+def async_failure_prefix(model: str) -> str:
+    return f"{async_root(model)}failed/"
+
+
+def endpoint_name(stage: str, model: str, family: str, identity: str) -> str:
+    """Return an endpoint's name. `family` is realtime, serverless or async: SageMaker changes no endpoint from one
+    to another, so each has its own. `identity` is six hex digits of what cannot be changed while scaling is
+    registered (the instance type), so that such a change makes a new endpoint.
+    """
+    return f"{stage}-{model}-{family}-{identity}"
 
 
 def results_root(model: str) -> str:

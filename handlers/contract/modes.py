@@ -17,4 +17,13 @@ class ServingMode(StrEnum):
 
 
 #: Modes that this release can deploy; the others are refused at validation.
-AVAILABLE = frozenset({ServingMode.BATCH, ServingMode.PRECOMPUTE})
+AVAILABLE = frozenset(
+    {
+        ServingMode.BATCH,
+        ServingMode.PRECOMPUTE,
+        ServingMode.HYBRID,
+        ServingMode.REALTIME,
+        ServingMode.SERVERLESS,
+        ServingMode.ASYNC,
+    }
+)

@@ -3,6 +3,8 @@
     POST /models/{model}/predictions          {"key": K, "features": {...}}  or  {"instances": [{...}, ...]}
     GET  /models/{model}/predictions/{key}
     GET  /models/{model}
+    GET  /models/{model}/predictions?request=ID        pending (202), the answer (200), or why there is none
+    POST /models/{model}/uploads                       where to PUT a large payload; then POST {"upload": ID}
 
 Any POST may be answered 202 with a `Location` header by modes that answer later; a client that
 follows `Location` with GET until the status is not 202 works in every mode, also in those to come.
@@ -14,6 +16,11 @@ from typing import Any
 ROUTE_PREDICT = "POST /models/{model}/predictions"
 ROUTE_LOOKUP = "GET /models/{model}/predictions/{key+}"
 ROUTE_DESCRIBE = "GET /models/{model}"
+#: Polls an asynchronous request, `?request=<id>`: never a path, so that an id cannot be taken for a key.
+ROUTE_POLL = "GET /models/{model}/predictions"
+#: Hands out a presigned upload for a payload too large for a request body.
+ROUTE_UPLOAD = "POST /models/{model}/uploads"
+REQUEST_PARAMETER = "request"
 
 #: Instances that one request may carry.
 MAX_INSTANCES = 100

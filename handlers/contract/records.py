@@ -5,6 +5,10 @@
     RUN                         <run id>    the ledger: one item per run, claimed before anything else happens
     GENERATION                  <run id>    manifest of a complete, verified generation
     <generation>#<key>          -           one score (layout owned by the score store)
+    LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
+    FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
+    MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
+    REQUEST#<id>                -           an asynchronous request: where its answer will be
 
 Items carry `expires_at` (epoch seconds, DynamoDB TTL). TTL deletes late, so readers check it themselves.
 """
@@ -18,6 +22,8 @@ NO_SORT = "-"
 POINTER = "POINTER"
 RUN = "RUN"
 GENERATION = "GENERATION"
+
+LIVE, FLIGHT, MINUTE, REQUEST = "LIVE#", "FLIGHT#", "MINUTE#", "REQUEST#"
 
 Item = dict[str, Any]  # plain Python values; adapters turn them into DynamoDB's typed form
 
@@ -104,3 +110,34 @@ class Run:
         values = {k: item.get(k) for k in cls.__dataclass_fields__ if k not in ("id", "report")}
         values["expires_at"] = int(values["expires_at"])
         return cls(id=item[SK], report=json.loads(item["report"]) if "report" in item else None, **values)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An asynchronous request. `keys` are those of its instances, in order, None where one had none.
+
+    Moments are ISO 8601 in UTC.
+    """
+
+    id: str
+    created_at: str
+    mode: str
+    model_version: str
+    keys: list[str | int | None]
+    several: bool
+    output_uri: str
+    failure_uri: str
+    waits_until: str  # after this moment SageMaker drops it
+    expires_at: int
+
+    def to_item(self) -> Item:
+        item: Item = {PK: f"{REQUEST}{self.id}", SK: NO_SORT}
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "keys")})
+        item["keys"] = json.dumps(self.keys)
+        return item
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", "keys")}
+        values["expires_at"] = int(values["expires_at"])
+        return cls(id=item[PK].removeprefix(REQUEST), keys=json.loads(item["keys"]), **values)

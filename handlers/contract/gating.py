@@ -1,0 +1,44 @@
+"""Events of the gate: the custom resource that lets a deployment go on only when the new mode has proved itself.
+
+    CloudFormation -> handlers.gate       keeps the response URL in the gate's state machine and returns at once
+    gate machine: Prove (handlers.prove) -> done? answer (handlers.answer) : wait and prove again, until `deadline`
+    The drain is the same machine with nothing to prove: it waits until the old mode's requests are answered.
+"""
+
+from typing import NotRequired, TypedDict
+
+
+class GateProperties(TypedDict):
+    """ResourceProperties that the construct writes; any change of them makes CloudFormation ask again.
+
+    Numbers arrive as strings, as CloudFormation sends them.
+    """
+
+    ServiceToken: str
+    Kind: str  # prove or drain
+    Mode: str
+    ModelVersion: str
+    Endpoint: str
+    EndpointConfig: str
+    FreshSeconds: str  # prove: a visible generation of this model version and age is enough; "0": none is wanted
+    BoundSeconds: str  # give up after this long
+    DrainSeconds: str  # drain: wait at least this long after the move
+
+
+class Proof(TypedDict):
+    """What goes through the gate's machine."""
+
+    kind: str
+    request_type: str  # Create, Update, Delete
+    response_url: str
+    stack_id: str
+    request_id: str
+    logical_id: str
+    physical_id: str
+    properties: GateProperties
+    old_mode: str  # empty on Create
+    deadline: str  # ISO 8601 UTC
+    started_at: str
+    execution: NotRequired[str]  # the pipeline run that the gate started
+    state: NotRequired[str]  # proving, proved, failed
+    reason: NotRequired[str]  # one sentence, also while proving: what is being waited for
