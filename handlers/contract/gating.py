@@ -3,6 +3,9 @@
     CloudFormation -> handlers.gate       keeps the response URL in the gate's state machine and returns at once
     gate machine: Prove (handlers.prove) -> done? answer (handlers.answer) : wait and prove again, until `deadline`
     The drain is the same machine with nothing to prove: it waits until the old mode's requests are answered.
+
+Prove takes a Proof and returns it with `state` and `reason`; it fails by itself once `deadline` has passed. Answer
+takes a Proof too. A step that failed in another way is caught into `$.failure`, and Answer says so to CloudFormation.
 """
 
 from typing import NotRequired, TypedDict
@@ -25,6 +28,20 @@ class GateProperties(TypedDict):
     DrainSeconds: str  # drain: wait at least this long after the move
 
 
+class Failure(TypedDict):
+    """What Step Functions catches."""
+
+    Error: str
+    Cause: str
+
+
+class Asked(TypedDict):
+    """Samples on their way through an asynchronous endpoint, and where their answer will lie (s3://...)."""
+
+    output: str
+    failure: str
+
+
 class Proof(TypedDict):
     """What goes through the gate's machine."""
 
@@ -37,8 +54,13 @@ class Proof(TypedDict):
     physical_id: str
     properties: GateProperties
     old_mode: str  # empty on Create
+    old_endpoint: str  # empty on Create and where the old mode had none
     deadline: str  # ISO 8601 UTC
     started_at: str
+    proved: NotRequired[list[str]]  # what needs no second look
+    suspicions: NotRequired[int]  # faults seen one after the other that another look may clear
+    asked: NotRequired[Asked]
     execution: NotRequired[str]  # the pipeline run that the gate started
     state: NotRequired[str]  # proving, proved, failed
     reason: NotRequired[str]  # one sentence, also while proving: what is being waited for
+    failure: NotRequired[Failure]  # put there by the machine's Catch

@@ -14,8 +14,11 @@ Prefixes end with a slash; nothing starts with one.
 """
 
 import re
+from datetime import UTC, datetime
 
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9a-z]{6})?")
+#: 32 characters, the most that InvokeEndpointAsync takes as a file name.
+REQUEST_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{15}")
 
 #: Batch Transform and endpoint names (SageMaker API, botocore 1.43.106).
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -75,6 +78,11 @@ def async_output_prefix(model: str) -> str:
 
 def async_failure_prefix(model: str) -> str:
     return f"{async_root(model)}failed/"
+
+
+def request_id(now: datetime, random: str) -> str:
+    """Return an asynchronous request's id: the second in UTC, so that ids sort by time, and 15 of random hex digits."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random[:15]}"
 
 
 def endpoint_name(stage: str, model: str, family: str, identity: str) -> str:

@@ -8,7 +8,8 @@
     LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
     FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
     MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
-    REQUEST#<id>                -           an asynchronous request: where its answer will be
+    REQUEST                     <id>        an asynchronous request: where its answer will be. Ids begin with the moment,
+                                            so that one query lists those that may still wait (the drain asks for them)
 
 Items carry `expires_at` (epoch seconds, DynamoDB TTL). TTL deletes late, so readers check it themselves.
 """
@@ -23,7 +24,9 @@ POINTER = "POINTER"
 RUN = "RUN"
 GENERATION = "GENERATION"
 
-LIVE, FLIGHT, MINUTE, REQUEST = "LIVE#", "FLIGHT#", "MINUTE#", "REQUEST#"
+REQUEST = "REQUEST"
+
+LIVE, FLIGHT, MINUTE = "LIVE#", "FLIGHT#", "MINUTE#"
 
 Item = dict[str, Any]  # plain Python values; adapters turn them into DynamoDB's typed form
 
@@ -88,7 +91,7 @@ class Run:
 
     id: str
     execution: str  # ARN of the Step Functions execution that claimed the slot
-    trigger: str  # schedule, manual or new_data
+    trigger: str  # schedule, manual, new_data or gate
     slot: str
     status: str
     started_at: str
@@ -116,7 +119,7 @@ class Run:
 class Request:
     """An asynchronous request. `keys` are those of its instances, in order, None where one had none.
 
-    Moments are ISO 8601 in UTC.
+    `id` is of `handlers.contract.layout.request_id`. Moments are ISO 8601 in UTC.
     """
 
     id: str
@@ -131,7 +134,7 @@ class Request:
     expires_at: int
 
     def to_item(self) -> Item:
-        item: Item = {PK: f"{REQUEST}{self.id}", SK: NO_SORT}
+        item: Item = {PK: REQUEST, SK: self.id}
         item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "keys")})
         item["keys"] = json.dumps(self.keys)
         return item
@@ -140,4 +143,4 @@ class Request:
     def from_item(cls, item: Item) -> Self:
         values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", "keys")}
         values["expires_at"] = int(values["expires_at"])
-        return cls(id=item[PK].removeprefix(REQUEST), keys=json.loads(item["keys"]), **values)
+        return cls(id=item[SK], keys=json.loads(item["keys"]), **values)

@@ -91,7 +91,7 @@ def test_a_manual_run_in_the_second_of_a_schedule_is_another_run(world):
         ({}, "'trigger' must be a non-empty string; 'slot' must be a non-empty string; 'execution'"),
         (
             {"trigger": "cron", "slot": "x", "execution": "e"},
-            "'trigger' is 'cron'; known are schedule, manual, new_data",
+            "'trigger' is 'cron'; known are schedule, manual, new_data, gate",
         ),
         ({"trigger": "manual", "slot": "soon", "execution": "e"}, "'slot' is 'soon', which is not an ISO 8601 time"),
         ({"trigger": "manual", "slot": 5, "execution": "e"}, "'slot' must be a non-empty string"),
