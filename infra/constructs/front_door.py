@@ -7,12 +7,11 @@ routes stay what they are.
 from collections.abc import Sequence
 
 from aws_cdk import aws_apigatewayv2 as apigateway
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from handlers.contract.env import PredictEnv
 from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT
-from infra.constructs.function import HandlerFunction, Size
+from infra.constructs.function import HandlerFunction, Size, let_api_invoke
 from infra.constructs.http_api import HttpApi
 from infra.constructs.log_group import LogGroup
 from infra.constructs.parts import Parts
@@ -41,6 +40,7 @@ class FrontDoor(Construct):
             size=SIZE,
             statements=[parts.card_file.read, *allowed],
             logs=LogGroup(self, parts.stage),
+            tags=parts.tags,
         )
         alias = handler.publish(LIVE)
         self.name = handler.name
@@ -66,11 +66,4 @@ class FrontDoor(Construct):
                 authorization_type="AWS_IAM",
                 target=f"integrations/{integration.ref}",
             )
-        lambda_.CfnPermission(
-            self,
-            "Invoke",
-            action="lambda:InvokeFunction",
-            function_name=target,
-            principal="apigateway.amazonaws.com",
-            source_arn=api.execution_arn(f"*/*/models/{model}*"),
-        )
+        let_api_invoke(self, "Invoke", function=target, source_arn=api.execution_arn(f"*/*/models/{model}*"))

@@ -1,13 +1,17 @@
-"""One Lambda function that runs one of `handlers/`, under a role and with an environment of its own."""
+"""One Lambda function that runs one of `handlers/`, under a role and with an environment of its own.
+
+Lambda's resources are written with their CloudFormation properties: `aws_cdk.aws_lambda` brings EC2's bindings
+along, a fifth of a second at every synth, and its constructs take three times as long for each of the many
+functions. What they would add (roles, policies, log groups, versions) is written out here anyway.
+"""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from aws_cdk import Stack
-from aws_cdk import aws_lambda as lambda_
+from aws_cdk import CfnResource, Stack
 from constructs import Construct
 
 from handlers.contract.env import Environment
@@ -30,11 +34,7 @@ class Size:
 
 
 class HandlerFunction:
-    """Adds a function whose handler is `handlers.<entry>.handler`, and its role, to a construct.
-
-    Low-level (L1) resources on purpose: they take a third of the time of their L2 counterparts at synth,
-    and fifty models have two hundred and fifty functions.
-    """
+    """Adds a function whose handler is `handlers.<entry>.handler`, and its role, to a construct."""
 
     def __init__(
         self,
@@ -48,24 +48,28 @@ class HandlerFunction:
         size: Size,
         statements: Sequence[Statement],
         logs: LogGroup,
+        tags: Mapping[str, str],
         layers: Sequence[str] = (),
     ) -> None:
-        self._scope, self._id = scope, id
+        """`tags` stand here too, because CDK's tagging passes by resources without a class of their own."""
+        self._scope = scope
         role = service_role(scope, f"{id}Role", service="lambda.amazonaws.com", statements=[logs.write, *statements])
         self._properties = {
-            "description": description,
-            "runtime": RUNTIME,
-            "architectures": [ARCHITECTURE],
-            "handler": f"handlers.{entry}.handler",
-            "code": {"s3Bucket": code.bucket, "s3Key": code.key},
-            "environment": {"variables": env.to_environ()},
-            "memory_size": size.memory_mb,
-            "timeout": size.timeout_seconds,
-            "role": role.attr_arn,
-            "logging_config": {"logGroup": logs.name},
-            "layers": list(layers) or None,
+            "Description": description,
+            "Runtime": RUNTIME,
+            "Architectures": [ARCHITECTURE],
+            "Handler": f"handlers.{entry}.handler",
+            "Code": {"S3Bucket": code.bucket, "S3Key": code.key},
+            "Environment": {"Variables": env.to_environ()},
+            "MemorySize": size.memory_mb,
+            "Timeout": size.timeout_seconds,
+            "Role": role.attr_arn,
+            "LoggingConfig": {"LogGroup": logs.name},
+            "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
         }
-        self._function = lambda_.CfnFunction(scope, id, **self._properties)
+        if layers:
+            self._properties["Layers"] = list(layers)
+        self._function = CfnResource(scope, id, type="AWS::Lambda::Function", properties=self._properties)
 
     @cached_property
     def name(self) -> str:
@@ -73,7 +77,7 @@ class HandlerFunction:
 
     @cached_property
     def arn(self) -> str:
-        return self._function.attr_arn
+        return self._function.get_att("Arn").to_string()
 
     def publish(self, alias: str) -> str:
         """Publish the function as it is now and return the ARN of an alias that points there.
@@ -83,6 +87,20 @@ class HandlerFunction:
         """
         properties = json.dumps(Stack.of(self._scope).resolve(self._properties), sort_keys=True)
         digest = hashlib.sha256(properties.encode()).hexdigest()[:10]
-        version = lambda_.CfnVersion(self._scope, f"Version{digest}", function_name=self.name)
-        target = version.attr_version
-        return lambda_.CfnAlias(self._scope, "Alias", name=alias, function_name=self.name, function_version=target).ref
+        version = self._add(f"Version{digest}", "AWS::Lambda::Version", {})
+        target = {"Name": alias, "FunctionVersion": version.get_att("Version")}
+        return self._add("Alias", "AWS::Lambda::Alias", target).ref
+
+    def _add(self, id: str, kind: str, properties: dict) -> CfnResource:
+        return CfnResource(self._scope, id, type=kind, properties={"FunctionName": self.name, **properties})
+
+
+def let_api_invoke(scope: Construct, id: str, *, function: str, source_arn: str) -> None:
+    """Let the requests that `source_arn` stands for invoke a function or an alias, given by name or ARN."""
+    properties = {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": function,
+        "Principal": "apigateway.amazonaws.com",
+        "SourceArn": source_arn,
+    }
+    CfnResource(scope, id, type="AWS::Lambda::Permission", properties=properties)

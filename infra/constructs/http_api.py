@@ -3,10 +3,9 @@
 import json
 
 from aws_cdk import aws_apigatewayv2 as apigateway
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.constructs.function import HandlerFunction
+from infra.constructs.function import HandlerFunction, let_api_invoke
 from infra.constructs.log_group import LogGroup
 from infra.constructs.pseudo import arn, region, url_suffix
 from turnout.config.stages import Stage
@@ -69,11 +68,4 @@ class HttpApi(Construct):
             authorization_type="AWS_IAM",
             target=f"integrations/{integration.ref}",
         )
-        lambda_.CfnPermission(
-            self,
-            "DefaultInvoke",
-            action="lambda:InvokeFunction",
-            function_name=handler.name,
-            principal="apigateway.amazonaws.com",
-            source_arn=self.execution_arn("*/$default"),
-        )
+        let_api_invoke(self, "DefaultInvoke", function=handler.name, source_arn=self.execution_arn("*/$default"))

@@ -15,8 +15,8 @@ from turnout.config.stages import Stage
 class Parts:
     """One model in one stage.
 
-    `data` is the platform's bucket, `source` with `source_prefix` where the model's input lies; `job_tags` go on
-    what a run costs.
+    `data` is the platform's bucket, `source` with `source_prefix` where the model's input lies. `tags` go on every
+    resource, `job_tags` on what a run costs.
     """
 
     spec: ModelSpec
@@ -31,4 +31,5 @@ class Parts:
     source: BucketPlace
     source_prefix: str
     arrow_layer: str
+    tags: dict[str, str]
     job_tags: dict[str, str]

@@ -72,6 +72,7 @@ class TransformPipeline(Construct):
             size=SIZES[step],
             statements=statements,
             logs=logs,
+            tags=parts.tags,
             layers=[parts.arrow_layer] if step in WITH_ARROW else [],
         )
 

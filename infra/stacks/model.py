@@ -97,6 +97,7 @@ class ModelStack(Stack):
             source=source,
             source_prefix=prefix,
             arrow_layer=published.arrow_layer,
+            tags=tags,
             job_tags=job_tags,
         )
 

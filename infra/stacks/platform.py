@@ -26,6 +26,7 @@ class PlatformStack(Stack):
         name = stack_name(stage.name, "platform")
         super().__init__(scope, name, description=f"Turnout {stage.name}: what all models share.", env=env)
         self.arrow_layer = spec.arrow_layer_arn
+        self._own_tags = {"turnout:stage": stage.name}
         self.data = DataBucket(self, "Data", stage=stage).place
         self.alarm_topic = AlarmTopic(self, "AlarmTopic", email=spec.alarm_email).arn
         self.api = HttpApi(self, "HttpApi", name=name, stage=stage)
@@ -33,7 +34,7 @@ class PlatformStack(Stack):
         alarms = api_alarms(api_id=self.api.id)
         Alarms(self, "Alarms", specs=alarms, subject="API", topic_arn=self.alarm_topic, stage=stage)
         self._publish_outputs()
-        tag(self, {"turnout:stage": stage.name})
+        tag(self, self._own_tags)
 
     def _unknown_model(self, stage: Stage, code: FileAsset) -> HandlerFunction:
         return HandlerFunction(
@@ -46,6 +47,7 @@ class PlatformStack(Stack):
             size=Size(memory_mb=256, timeout_seconds=5),
             statements=[],
             logs=LogGroup(self, stage, "UnknownModelLogs"),
+            tags=self._own_tags,
         )
 
     def _publish_outputs(self) -> None:

@@ -197,6 +197,7 @@ def test_a_container_that_fails_on_one_shard_fails_the_run_and_shows_nothing_new
     first = run(fragile, platform)
     assert first.status == "SUCCEEDED", first.run
     put_input(client, platform, "fragile", {"rows.csv": (good + "bad,666\n").encode()})
+    failures = metric_sum(client, "fragile", metrics.RUN_FAILED)
     ended = run(fragile, platform)
     assert ended.status == "FAILED"
     assert ended.run.status == "failed"
@@ -204,9 +205,8 @@ def test_a_container_that_fails_on_one_shard_fails_the_run_and_shows_nothing_new
     assert fragile.pointer().scores == first.run.id
     assert door.lookup("fragile", "bad").status == 404
     assert door.lookup("fragile", "k1").body["generation"] == first.run.id
-    assert metric_sum(client, "fragile", metrics.RUN_FAILED) == 1
-    alarms = client("cloudwatch").describe_alarms(AlarmNamePrefix="turnout-dev-fragile")["MetricAlarms"]
-    assert any(alarm["MetricName"] == metrics.RUN_FAILED for alarm in alarms), [a["AlarmName"] for a in alarms]
+    assert metric_sum(client, "fragile", metrics.RUN_FAILED) == failures + 1
+    wait_for(lambda: alarm_state(client, "fragile", metrics.RUN_FAILED) == "ALARM", "the alarm to ring")
 
 
 def test_too_many_bad_rows_stop_the_run_with_the_numbers(client, model, platform):
@@ -229,6 +229,17 @@ def test_missing_columns_and_empty_input_are_named(client, model, platform):
     assert "'x'" in ended.run.cause or " x" in ended.run.cause
     put_input(client, platform, "fragile", {})
     assert run(fragile, platform).run.error == "EmptyInput"
+
+
+def alarm_state(client, model: str, metric: str) -> str:
+    pages = client("cloudwatch").get_paginator("describe_alarms").paginate()
+    (alarm,) = (
+        alarm
+        for page in pages
+        for alarm in page["MetricAlarms"]
+        if alarm.get("MetricName") == metric and {"Name": "Model", "Value": model} in alarm["Dimensions"]
+    )
+    return alarm["StateValue"]
 
 
 def metric_sum(client, model: str, name: str) -> float:

@@ -95,6 +95,13 @@ def test_infra_needs_cdk_the_configuration_and_the_contract():
     assert strays("infra", ("aws_cdk", "constructs", "infra", "turnout.config", "handlers.contract")) == []
 
 
+def test_infra_leaves_out_the_bindings_that_cost_a_synth_its_seconds():
+    """`aws_lambda` loads all of EC2, `aws_stepfunctions_tasks` half of CDK."""
+    heavy = {"aws_lambda", "aws_ec2", "aws_stepfunctions_tasks", "aws_s3_deployment"}
+    for path in modules("infra"):
+        assert not heavy & {part for name in imported(path) for part in name.split(".")}, path
+
+
 def test_the_app_needs_no_more_than_infra():
     names = [name for name in imported(REPOSITORY / "app.py") if name.split(".")[0] not in STANDARD]
     assert all(name.startswith(("infra.", "turnout.config")) for name in names)
