@@ -25,6 +25,7 @@ class GateProperties(TypedDict):
     EndpointConfig: str
     FreshSeconds: str  # prove: a visible generation of this model version and age is enough; "0": none is wanted
     BoundSeconds: str  # give up after this long
+    LostAnswersAcknowledged: str  # prove: "true" or "false"; see handlers.contract.answering.refuse_silence
     DrainSeconds: str  # drain: wait at least this long after the move
 
 

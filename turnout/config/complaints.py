@@ -3,10 +3,12 @@
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from turnout.config.capabilities import LIMITS
 from turnout.config.problems import quote
 from turnout.config.shape import homes, members, section_at
 
@@ -40,25 +42,40 @@ def closest(word: str, known: Sequence[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
 
 
-def complaint(section: type[BaseModel], error: Any) -> tuple[tuple[Step, ...], str, str]:
-    """Return path, reason and remedy of one of pydantic's errors."""
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong at a path, what to write instead, and AWS's page where the bound is AWS's."""
+
+    path: tuple[Step, ...]
+    reason: str
+    remedy: str
+    link: str | None = None
+
+
+def complaint(section: type[BaseModel], error: Any) -> Complaint:
+    """Return one of pydantic's errors in the words of the file."""
     path, kind, given, context = tuple(error["loc"]), error["type"], error["input"], error.get("ctx", {})
     if kind == "turnout":
         at = context.get("at")
-        return (path if at is None else (*path, at)), context["reason"], context["remedy"]
+        return Complaint(path if at is None else (*path, at), context["reason"], context["remedy"])
     if kind == "extra_forbidden":
-        return path, *_unknown(section, path)
+        return Complaint(path, *_unknown(section, path))
     if kind == "missing":
         key = str(path[-1])
-        return path, f"{key} is not given", _MISSING.get(key, f"Write `{key}:`.")
+        return Complaint(path, f"{key} is not given", _MISSING.get(key, f"Write `{key}:`."))
     if given is None:
-        return path, "the key has no value", "Write a value, or remove the key."
+        return Complaint(path, "the key has no value", "Write a value, or remove the key.")
     if kind in ("literal_error", "enum"):
-        return path, *_not_among(given, context["expected"])
+        return Complaint(path, *_not_among(given, context["expected"]))
     if kind in _KINDS:
         expected, remedy = _KINDS[kind]
-        return path, f"{quote(given)} is not {expected}", remedy
-    return path, *_out_of_bounds(kind, given, context, error["msg"])
+        return Complaint(path, f"{quote(given)} is not {expected}", remedy)
+    reason, remedy = _out_of_bounds(kind, given, context, error["msg"])
+    limit = LIMITS.get(".".join(map(str, path)))
+    if limit is None:
+        return Complaint(path, reason, remedy)
+    reason = f"{reason}: {limit.why}" if limit.why else reason
+    return Complaint(path, reason, f"{remedy} {limit.instead}".strip(), limit.link)
 
 
 def _unknown(section: type[BaseModel], path: tuple[Step, ...]) -> tuple[str, str]:

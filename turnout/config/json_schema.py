@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from handlers.contract.modes import AVAILABLE
 from turnout.config import instances, legality
+from turnout.config.capabilities import SCORES_IN_BATCH
 from turnout.config.specs import DURATION_FORM, ModelSpec, PlatformSpec, format_duration
 
 
@@ -57,7 +58,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
         "description": properties["mode"]["description"],
         "enum": sorted(mode.value for mode in AVAILABLE),
     }
-    scheduled = sorted(mode.value for mode, needed in legality.SCORES_IN_BATCH.items() if needed)
+    scheduled = sorted(mode.value for mode, needed in SCORES_IN_BATCH.items() if needed)
     return {
         **entry,
         "description": "One model.",

@@ -6,43 +6,39 @@ the moment at which they turn out to be illegal.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.contract.modes import AVAILABLE
 from turnout import __version__
 from turnout.config import images, instances, schedules
+from turnout.config.capabilities import (
+    BATCH_TRANSFORM,
+    ENDPOINT_SCALING,
+    ENDPOINT_UPDATE,
+    FAMILIES,
+    LIMITS,
+    MAX_SERVERLESS_ENDPOINTS,
+    PRODUCTION_VARIANT,
+    SCORES_IN_BATCH,
+    SERVERLESS,
+    SERVERLESS_POOL,
+    TRANSFORM_JOB,
+    TRANSFORM_RESOURCES,
+    endpoint_family,
+)
 from turnout.config.problems import quote
 from turnout.config.specs import FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
 
 _API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/"
-TRANSFORM_JOB = f"{_API}API_CreateTransformJob.html"
-TRANSFORM_RESOURCES = f"{_API}API_TransformResources.html"
-PRODUCTION_VARIANT = f"{_API}API_ProductionVariant.html"
-CLIENT_CONFIG = f"{_API}API_ModelClientConfig.html"
 CONTAINER = f"{_API}API_ContainerDefinition.html"
 TAG = f"{_API}API_Tag.html"
-INVOKE_ASYNC = f"{_API}API_runtime_InvokeEndpointAsync.html"
-EVENT_SOURCE = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html"
 BUCKET_NAMES = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"
 BUCKET_EVENTS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html"
-BATCH_TRANSFORM = "https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html"
 XGBOOST_SERVER = "https://github.com/aws/sagemaker-xgboost-container"
 API_QUOTAS = "https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html"
-
-#: Does a mode score in batch, and so need to know when? One line per mode.
-SCORES_IN_BATCH = {
-    ServingMode.BATCH: True,
-    ServingMode.PRECOMPUTE: True,
-    ServingMode.HYBRID: True,
-    ServingMode.TIERED: True,
-    ServingMode.REALTIME: False,
-    ServingMode.SERVERLESS: False,
-    ServingMode.ASYNC: False,
-    ServingMode.STREAMING: False,
-}
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(?<!-)", re.ASCII)
 RESERVED_NAMES = frozenset({"platform"})
@@ -52,7 +48,7 @@ RESERVED_VARIABLES = frozenset({"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY
 MAX_COLUMN_NAME = 255
 MAX_VARIABLES = 16
 MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
-ROUTES_PER_MODEL, MAX_ROUTES = 3, 300
+ROUTES_PER_MODEL, MAX_ROUTES = 5, 300
 
 _BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,255}", re.ASCII)
@@ -62,6 +58,7 @@ _IMAGE = re.compile(
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})",
     re.ASCII,
 )
+_GPU_IMAGE = re.compile(r"\bgpu\b|cuda|[-_.]cu[0-9]{2,3}\b", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+", re.ASCII)
 
@@ -229,17 +226,26 @@ def _within(feature: FeatureSpec, value: float) -> bool:
 
 
 def _instance_types(spec: ModelSpec) -> Findings:
-    for path, purpose, what, link in (
-        (("transform", "instance_type"), "transform", "run batch transform", TRANSFORM_RESOURCES),
-        (("realtime", "instance_type"), "endpoint", "serve an endpoint", PRODUCTION_VARIANT),
-        (("async", "instance_type"), "endpoint", "serve an endpoint", PRODUCTION_VARIANT),
-    ):
-        chosen = getattr(spec, {"async": "async_"}.get(path[0], path[0])).instance_type
-        if chosen not in instances.legal(purpose):
-            remedy = f"Use {instances.nearest(chosen, purpose)}, the nearest that it takes."
+    words = {"transform": ("run batch transform", TRANSFORM_RESOURCES)}
+    for family in FAMILIES.values():
+        if family.instances is None:
+            continue
+        path = (family.section, "instance_type")
+        chosen = _value(spec, path)
+        what, link = words.get(family.instances, ("serve an endpoint", PRODUCTION_VARIANT))
+        if chosen not in instances.legal(family.instances):
+            remedy = f"Use {instances.nearest(chosen, family.instances)}, the nearest that it takes."
             yield Finding(path, f"{quote(chosen)} cannot {what}: {_why_not(chosen)}", remedy, link)
         elif spec.image is None and (wrong := _no_image(spec, chosen)):
             yield Finding(path, *wrong, images.LINK)
+
+
+def _value(spec: ModelSpec, path: tuple[str, ...]) -> Any:
+    """Return the value at a path as the file spells it."""
+    value: Any = spec
+    for step in path:
+        value = getattr(value, {"async": "async_"}.get(step, step))
+    return value
 
 
 def _why_not(instance_type: str) -> str:
@@ -312,42 +318,63 @@ def _xgboost_body(spec: ModelSpec) -> Findings:
     yield Finding(("transform", "max_payload_mb"), reason, remedy, XGBOOST_SERVER)
 
 
-#: path of the setting, least, most, and AWS's page where the limit is AWS's
-_DURATIONS: tuple[tuple[tuple[str, ...], timedelta, timedelta, str | None], ...] = (
-    (("max_staleness",), timedelta(seconds=1), timedelta(days=3650), None),
-    (("keep_scores",), timedelta(hours=1), timedelta(days=3650), None),
-    (("transform", "invocation_timeout"), timedelta(seconds=1), timedelta(hours=1), CLIENT_CONFIG),
-    (("async", "expiry"), timedelta(seconds=60), timedelta(hours=6), INVOKE_ASYNC),
-    (("hybrid", "remember"), timedelta(seconds=1), timedelta(days=3650), None),
-    (("streaming", "window"), timedelta(seconds=1), timedelta(minutes=5), EVENT_SOURCE),
-)
-
-
 def _durations(spec: ModelSpec) -> Findings:
-    for path, least, most, link in _DURATIONS:
-        value = spec
-        for step in path:
-            value = getattr(value, {"async": "async_"}.get(step, step))
+    for setting, limit in LIMITS.items():
+        if not limit.duration:
+            continue
+        path = tuple(setting.split("."))
+        value, least, most = _value(spec, path), timedelta(seconds=limit.least), timedelta(seconds=limit.most)
         if not least <= value <= most:
             bounds = f"{format_duration(least)} to {format_duration(most)}"
-            whose = "AWS allows" if link else "allowed is"
+            whose = "AWS allows" if limit.link else "allowed is"
             nearest = format_duration(min(max(value, least), most))
-            yield Finding(path, f"{format_duration(value)}: {whose} {bounds}", f"Use {nearest}.", link)
+            yield Finding(path, f"{format_duration(value)}: {whose} {bounds}", f"Use {nearest}.", limit.link)
     if spec.keep_scores < spec.max_staleness:
         reason = f"scores would vanish after {format_duration(spec.keep_scores)}, before they count as stale"
         yield Finding(("keep_scores",), reason, f"Use {format_duration(spec.max_staleness)} or more.")
 
 
-def _live_limits(spec: ModelSpec) -> Findings:
-    live, serverless = spec.realtime, spec.serverless
+def _realtime_limits(spec: ModelSpec) -> Findings:
+    live = spec.realtime
     if live.instance_count is not None and live.instance_count > live.max_instances:
         reason = f"instance_count {live.instance_count} is above max_instances {live.max_instances}"
-        yield Finding(("realtime", "instance_count"), reason, f"Use max_instances: {live.instance_count} or more.")
+        remedy = f"Use max_instances: {live.instance_count} or more."
+        yield Finding(("realtime", "instance_count"), reason, remedy, ENDPOINT_SCALING)
+    if live.invocations_per_instance is not None and "concurrent_requests_per_model" in live.model_fields_set:
+        reason = "`concurrent_requests_per_model` and `invocations_per_instance` both say when to scale"
+        remedy = "Keep one; requests in flight react sooner."
+        yield Finding(("realtime", "invocations_per_instance"), reason, remedy, ENDPOINT_SCALING)
+    if live.instance_type.startswith("ml.t") and live.max_instances > (live.instance_count or 1):
+        reason = f"{live.instance_type} runs on credit, and SageMaker does not scale such types"
+        remedy = f"Use ml.m5.large, or max_instances: {live.instance_count or 1}."
+        yield Finding(("realtime", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
+    if endpoint_family(spec) == "realtime" and live.instance_count == 1 and spec.shift != "all-at-once":
+        reason = f"the endpoint has one instance, of which nothing can be {spec.shift}: only the front door shifts"
+        yield Finding(("shift",), reason, "Use realtime.instance_count: 2 or more.", ENDPOINT_UPDATE, "warning")
+
+
+def _serverless_limits(spec: ModelSpec) -> Findings:
+    serverless = spec.serverless
     kept = serverless.provisioned_concurrency
     if kept is not None and kept > serverless.max_concurrency:
         reason = f"provisioned_concurrency {kept} is above max_concurrency {serverless.max_concurrency}"
         remedy = f"Use provisioned_concurrency: {serverless.max_concurrency} or less."
         yield Finding(("serverless", "provisioned_concurrency"), reason, remedy, PRODUCTION_VARIANT)
+
+
+def _what_the_endpoint_lacks(spec: ModelSpec) -> Findings:
+    """Refuse what was asked for by name and the mode's endpoint cannot do; mere defaults give way silently."""
+    name = endpoint_family(spec)
+    if name is None:
+        return
+    family = FAMILIES[name]
+    where = f"mode {spec.mode.value!r} keeps {family.what}"
+    if spec.network_isolation and "network_isolation" in spec.model_fields_set and not family.network_isolation:
+        remedy = "Use realtime or async, which isolate; or remove the line: isolation is on wherever there is any."
+        yield Finding(("network_isolation",), f"{where}, which knows no network isolation", remedy, family.link)
+    if spec.image is not None and not family.gpu and _GPU_IMAGE.search(spec.image):
+        reason = f"{where}, which has no GPU, and the image is built for one"
+        yield Finding(("image",), reason, "Use an image for CPUs, or mode realtime.", family.link, "warning")
 
 
 def _places(spec: ModelSpec) -> Findings:
@@ -417,12 +444,26 @@ def check_platform(spec: PlatformSpec) -> Findings:
         yield Finding(("arrow_layer_arn",), f"{quote(spec.arrow_layer_arn)} is not a layer version's ARN", remedy)
 
 
-def check_count(models: int) -> Findings:
-    """Every model takes routes of the one HTTP API."""
+def check_fleet(models: Mapping[str, ModelSpec]) -> Findings:
+    """What all models of a Region share: the routes of one HTTP API, and SageMaker's serverless quotas."""
     fitting = (MAX_ROUTES - 1) // ROUTES_PER_MODEL
-    if models > fitting:
-        reason = f"{models} models need more than the {MAX_ROUTES} routes that an HTTP API has by default"
+    if len(models) > fitting:
+        reason = f"{len(models)} models need more than the {MAX_ROUTES} routes that an HTTP API has by default"
         yield Finding((), reason, f"Ask AWS to raise the quota before model {fitting + 1}.", API_QUOTAS, "warning")
+    serverless = [spec for spec in models.values() if endpoint_family(spec) == "serverless"]
+    if len(serverless) > MAX_SERVERLESS_ENDPOINTS:
+        reason = f"{len(serverless)} models keep a serverless endpoint, and a Region takes {MAX_SERVERLESS_ENDPOINTS}"
+        remedy = "Move some to realtime or async, or ask AWS whether your account may have more."
+        yield Finding((), reason, remedy, SERVERLESS, "warning")
+    wanted = sum(spec.serverless.max_concurrency for spec in serverless)
+    if wanted > SERVERLESS_POOL:
+        reason = (
+            f"serverless endpoints ask for {wanted} requests in flight together, and a Region has {SERVERLESS_POOL} "
+            "for an account (500 in the smaller Regions)"
+        )
+        average = SERVERLESS_POOL // len(serverless)
+        remedy = f"Use serverless.max_concurrency: {average} on average, or ask AWS to raise the quota."
+        yield Finding((), reason, remedy, SERVERLESS, "warning")
 
 
 RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
@@ -435,7 +476,9 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _image,
     _transform_limits,
     _durations,
-    _live_limits,
+    _realtime_limits,
+    _serverless_limits,
+    _what_the_endpoint_lacks,
     _places,
     _environment,
     _tags,

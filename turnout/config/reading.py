@@ -115,9 +115,9 @@ class _Reader:
         self.problems += [_name_model(problem, tree.get("models")) for problem in problems]
         entries = self._entries(tree)
         models = {name: self._model(name, entry) for name, entry in entries.items()}
-        self._report(_Subject(tree), legality.check_count(len(models)), [])
-        platform = self._platform(tree)
-        return {name: spec for name, spec in models.items() if spec is not None}, platform
+        whole = {name: spec for name, spec in models.items() if spec is not None}
+        self._report(_Subject(tree), legality.check_fleet(whole), [])
+        return whole, self._platform(tree)
 
     def _entries(self, tree: Node) -> dict[str, Node]:
         """Return the entries under `models:`, each at the line of its name."""
@@ -230,10 +230,11 @@ class _Reader:
             except ValidationError as error:
                 errors = error.errors(include_url=False)
             for each in errors:
-                path, reason, remedy = complaint(section, each)
-                if not _touches(path, reported):
-                    self._add(subject, path, reason, remedy)
-                    reported.append(path)
+                said = complaint(section, each)
+                if not _touches(said.path, reported):
+                    found = Finding(said.path, said.reason, said.remedy, said.link)
+                    self.problems.append(subject.problem(said.path, found))
+                    reported.append(said.path)
             if not isinstance(raw, dict):
                 break
             for each in errors:

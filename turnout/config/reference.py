@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from handlers.contract.modes import AVAILABLE, ServingMode
 from turnout.config import legality
+from turnout.config.capabilities import SCORES_IN_BATCH
 from turnout.config.images import DEFAULT_VERSIONS, versions
 from turnout.config.shape import inner, members
 from turnout.config.specs import (
@@ -110,7 +111,7 @@ def _prose(section: type[BaseModel]) -> str:
 def _modes() -> str:
     rows = ["| mode | available | needs a schedule |", "|---|---|---|"]
     for mode in ServingMode:
-        scheduled = "yes" if legality.SCORES_IN_BATCH[mode] else "no"
+        scheduled = "yes" if SCORES_IN_BATCH[mode] else "no"
         rows.append(f"| `{mode}` | {'yes' if mode in AVAILABLE else 'not yet'} | {scheduled} |")
     return "\n".join(rows)
 
@@ -187,6 +188,8 @@ def _refused() -> str:
   Key and prediction columns named {_quoted(legality.RESERVED_COLUMNS)}: the results use them.
 - More than {legality.MAX_VARIABLES} environment variables, more than {legality.MAX_TAGS} tags, tags that start with
   `aws:` or `turnout:`.
+- What the mode's endpoint cannot do and the entry asks for by name, such as `network_isolation: true` with a
+  serverless endpoint. Only instance endpoints and asynchronous ones have instances; a real-time one keeps at least one.
 - `image` together with `framework`, `artifact` together with `code`, images outside ECR or without a tag.
 
 Text features may travel as `csv`, quoted where needed. A row whose text contains a line break goes to quarantine,

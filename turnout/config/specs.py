@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from handlers.contract.card import FeatureType, InputFormat, KeyType, WireFormat
 from handlers.contract.modes import ServingMode
+from turnout.config.capabilities import within
 from turnout.config.problems import Problem, quote
 
 DURATION_FORM = r"^[0-9]{1,6}[smhd]$"
@@ -167,7 +168,7 @@ class TransformSpec(Strict):
     instance_type: TransformInstance = Field(
         "ml.m5.large", description="Instance type; must be legal for transform jobs."
     )
-    instance_count: int = Field(1, ge=1, le=100, description="Instances that share the shards.")
+    instance_count: int = Field(1, **within("transform.instance_count"), description="Instances that share the shards.")
     wire_format: WireFormat = Field(
         "csv",
         description="How rows travel to the container: `csv` for scalar predictions, `jsonlines` for any JSON.",
@@ -175,12 +176,14 @@ class TransformSpec(Strict):
     strategy: Literal["MultiRecord", "SingleRecord"] = Field(
         "MultiRecord", description="How many records one request carries; input is always split by line."
     )
-    max_payload_mb: int = Field(6, ge=1, le=100, description="Largest request body in MB.")
+    max_payload_mb: int = Field(6, **within("transform.max_payload_mb"), description="Largest request body in MB.")
     max_concurrent: int = Field(
-        2, ge=1, le=100, description="Requests in flight per instance; times `max_payload_mb` at most 100."
+        2,
+        **within("transform.max_concurrent"),
+        description="Requests in flight per instance; times `max_payload_mb` at most 100.",
     )
     invocation_timeout: Duration = Field(timedelta(seconds=600), description="Time one request may take, 1s to 1h.")
-    invocation_retries: int = Field(3, ge=0, le=3, description="Retries of one request.")
+    invocation_retries: int = Field(3, **within("transform.invocation_retries"), description="Retries of one request.")
     pass_key_to_model: bool = Field(
         False, description="Send the key to the model: as first column (`csv`) or as member `key` (`jsonlines`)."
     )
@@ -195,44 +198,91 @@ class QualitySpec(Strict):
 
 
 class RealtimeSpec(Strict):
-    """Settings of mode `realtime`."""
+    """Settings of mode `realtime`, and of `hybrid` where it falls back to `realtime`."""
 
     instance_type: EndpointInstance = Field("ml.m5.large", description="Instance type of the endpoint.")
-    instance_count: int | None = Field(None, ge=1, description="Instances; default: the stage's minimum.")
-    max_instances: int = Field(4, ge=1, description="Upper bound of autoscaling.")
+    instance_count: int | None = Field(
+        None,
+        **within("realtime.instance_count"),
+        description="Instances to start with, and the lower bound of autoscaling; default: the stage's minimum "
+        "(dev 1, prod 2).",
+    )
+    max_instances: int = Field(
+        4, **within("realtime.max_instances"), description="Upper bound of autoscaling; equal to the lower: none."
+    )
+    concurrent_requests_per_model: int = Field(
+        4,
+        **within("realtime.concurrent_requests_per_model"),
+        description="Requests in flight per instance that autoscaling aims at, measured every ten seconds.",
+    )
+    invocations_per_instance: int | None = Field(
+        None,
+        **within("realtime.invocations_per_instance"),
+        description="Requests a minute per instance to aim at instead, measured every minute.",
+    )
+    scale_in_cooldown: Duration = Field(
+        timedelta(minutes=5), description="Time after a scaling before instances are removed, 0s to 1h."
+    )
+    scale_out_cooldown: Duration = Field(
+        timedelta(minutes=1), description="Time after a scaling before more are added, 0s to 1h."
+    )
 
 
 class ServerlessSpec(Strict):
-    """Settings of mode `serverless`."""
+    """Settings of mode `serverless`, and of `hybrid` where it falls back to `serverless`."""
 
-    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(2048, description="Memory of one environment.")
-    max_concurrency: int = Field(20, ge=1, le=200, description="Requests in flight.")
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(
+        2048, description="Memory of one environment; processors come in proportion."
+    )
+    max_concurrency: int = Field(
+        20, **within("serverless.max_concurrency"), description="Requests in flight; beyond it callers get 429."
+    )
     provisioned_concurrency: int | None = Field(
-        None, ge=1, le=200, description="Environments kept warm; at most `max_concurrency`."
+        None,
+        **within("serverless.provisioned_concurrency"),
+        description="Environments kept warm; at most `max_concurrency`; left out: none.",
     )
 
 
 class AsyncSpec(Strict):
-    """Settings of mode `async`."""
+    """Settings of mode `async`, and of `hybrid` where it falls back to `async`."""
 
     instance_type: EndpointInstance = Field("ml.m5.large", description="Instance type of the endpoint.")
-    max_instances: int = Field(2, ge=1, description="Upper bound of scaling; the lower bound is 0.")
+    max_instances: int = Field(
+        2, **within("async.max_instances"), description="Upper bound of scaling; the lower bound is 0."
+    )
+    max_concurrent_per_instance: int = Field(
+        4, **within("async.max_concurrent_per_instance"), description="Requests in flight per instance."
+    )
+    backlog_per_instance: int = Field(
+        5, **within("async.backlog_per_instance"), description="Waiting requests per instance that scaling aims at."
+    )
     expiry: Duration = Field(timedelta(hours=6), description="How long a request may wait, 60s to 6h.")
+    invocation_timeout: Duration = Field(
+        timedelta(minutes=15), description="Time that the model may take for one request, 1s to 1h."
+    )
+    scale_in_cooldown: Duration = Field(
+        timedelta(minutes=5), description="Time after a scaling before instances are removed, 0s to 1h."
+    )
 
 
 class HybridSpec(Strict):
-    """Settings of mode `hybrid`."""
+    """Settings of mode `hybrid`. The endpoint's own settings stand in the section that `fallback` names."""
 
     fallback: Literal["realtime", "serverless", "async"] = Field("serverless", description="Who answers a miss.")
     remember: Duration = Field(timedelta(days=1), description="How long a live answer is kept.")
-    max_live_per_minute: int = Field(600, ge=1, description="Cap on live calls.")
+    max_live_per_minute: int = Field(
+        600, **within("hybrid.max_live_per_minute"), description="Cap on live calls; beyond it callers get 429."
+    )
 
 
 class StreamingSpec(Strict):
     """Settings of mode `streaming`."""
 
     window: Duration = Field(timedelta(seconds=5), description="Time that a micro-batch collects, at most 5m.")
-    batch_size: int = Field(100, ge=1, le=10000, description="Records that a micro-batch holds at most.")
+    batch_size: int = Field(
+        100, **within("streaming.batch_size"), description="Records that a micro-batch holds at most."
+    )
 
 
 class TieredSpec(Strict):
@@ -263,7 +313,20 @@ class ModelSpec(Strict):
     mode: Annotated[ServingMode, Field(strict=False)] = Field(
         description="The one serving setting: how predictions of this model are made and served."
     )
-    schedule: Schedule | None = Field(None, description="When a run starts. Required by the modes that score in batch.")
+    schedule: Schedule | None = Field(
+        None,
+        description="When a run starts. Required by the modes that score in batch; the others leave it alone.",
+    )
+    shift: Literal["all-at-once", "canary", "linear"] = Field(
+        "all-at-once",
+        description="How requests move to a new version of the front door: `canary` a tenth first, `linear` a tenth "
+        "after the other; both go back by themselves when the model's alarms ring.",
+    )
+    acknowledge: list[Literal["lost-answers"]] = Field(
+        [],
+        description="What a switch may take from clients: `lost-answers` allows a mode that refuses requests which the "
+        "mode before answered.",
+    )
     key: Key = Field(description="Key column.")
     features: Features = Field(
         description="Feature columns in the model's order: a list of names (floats), or name to type or settings."
@@ -284,6 +347,10 @@ class ModelSpec(Strict):
     image: str | None = Field(None, description="Container image URI in ECR instead of a framework's image.")
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment variables of the container, at most 16."
+    )
+    network_isolation: bool = Field(
+        True,
+        description="Whether the container runs without any network; `serverless` knows no isolation and runs without.",
     )
     input: InputSpec = Field(InputSpec.model_construct(), description="Where rows to score come from.")
     output: OutputSpec = Field(OutputSpec.model_construct(), description="What results are called.")

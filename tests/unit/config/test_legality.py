@@ -3,7 +3,8 @@
 import pytest
 
 from handlers.contract.modes import AVAILABLE, ServingMode
-from turnout.config.legality import SCORES_IN_BATCH, check_count, check_model, check_name
+from turnout.config.capabilities import SCORES_IN_BATCH
+from turnout.config.legality import check_fleet, check_model, check_name
 from turnout.config.specs import ModelSpec
 
 WHOLE = {"name": "churn", "mode": "batch", "schedule": "rate(1 day)", "key": "id", "features": ["a"]}
@@ -82,6 +83,7 @@ def test_the_image_must_run_on_the_instance():
     [
         ("transform", "invocation_timeout", "1s", "0s", "1h", "3601s"),
         ("async", "expiry", "60s", "59s", "6h", "21601s"),
+        ("async", "invocation_timeout", "1s", "0s", "1h", "3601s"),
         ("streaming", "window", "1s", "0s", "5m", "301s"),
     ],
 )
@@ -249,5 +251,72 @@ def test_a_bucket_of_ones_own_must_be_allowed_to_send_events():
 
 
 def test_more_models_than_one_api_has_routes_for_is_a_warning():
-    assert list(check_count(99)) == []
-    assert [finding.severity for finding in check_count(100)] == ["warning"]
+    assert list(check_fleet(fleet(59))) == []
+    assert [finding.severity for finding in check_fleet(fleet(60))] == ["warning"]
+
+
+def fleet(count, **settings):
+    """Return that many models of the same settings."""
+    return dict.fromkeys(map(str, range(count)), ModelSpec.model_validate({**WHOLE, **settings}))
+
+
+@pytest.mark.parametrize("settings", [{"mode": "serverless"}, {"mode": "hybrid", "hybrid": {"fallback": "serverless"}}])
+def test_a_region_takes_fifty_serverless_endpoints(settings):
+    small = {**settings, "serverless": {"max_concurrency": 1}}
+    assert list(check_fleet(fleet(50, **small))) == []
+    (found,) = check_fleet(fleet(51, **small))
+    assert (found.severity, "51 models" in found.reason) == ("warning", True)
+    assert list(check_fleet(fleet(51, mode="realtime"))) == []
+
+
+def test_serverless_endpoints_share_a_pool_of_concurrency():
+    assert list(check_fleet(fleet(50, mode="serverless"))) == []
+    (found,) = check_fleet(fleet(10, mode="serverless", serverless={"max_concurrency": 101}))
+    assert "1010 requests in flight" in found.reason
+    assert found.remedy.startswith("Use serverless.max_concurrency: 100 on average")
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"mode": "serverless"}, False),
+        ({"mode": "serverless", "network_isolation": False}, False),
+        ({"mode": "serverless", "network_isolation": True}, True),
+        ({"mode": "hybrid", "network_isolation": True}, True),
+        ({"mode": "hybrid", "network_isolation": True, "hybrid": {"fallback": "realtime"}}, False),
+        ({"mode": "async", "network_isolation": True}, False),
+        ({"mode": "precompute", "network_isolation": True}, False),
+    ],
+)
+def test_isolation_asked_for_by_name_is_refused_only_where_the_endpoint_has_none(settings, refused):
+    found = findings(**settings)
+    assert ("network_isolation" in found) is refused
+    if refused:
+        assert "realtime or async" in found["network_isolation"].remedy
+
+
+@pytest.mark.parametrize(
+    ("tag", "warned"), [("2.6.0-gpu-py312", True), ("1-cu124", True), ("cuda-12", True), ("1.2", False), ("cu", False)]
+)
+def test_an_image_built_for_a_gpu_is_a_warning_where_there_is_none(tag, warned):
+    image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:{tag}"
+    assert ("image" in findings(mode="serverless", image=image)) is warned
+    assert "image" not in findings(mode="realtime", image=image)
+
+
+def test_scaling_follows_one_metric():
+    both = {"concurrent_requests_per_model": 4, "invocations_per_instance": 100}
+    assert "realtime.invocations_per_instance" in findings(realtime=both)
+    assert findings(realtime={"invocations_per_instance": 100}) == {}
+
+
+def test_types_on_credit_do_not_scale():
+    assert findings(realtime={"instance_type": "ml.t2.medium"})["realtime.instance_type"].severity == "warning"
+    assert findings(realtime={"instance_type": "ml.t2.medium", "max_instances": 1}) == {}
+
+
+def test_one_instance_cannot_be_replaced_bit_by_bit():
+    one = {"mode": "realtime", "shift": "canary", "realtime": {"instance_count": 1}}
+    assert findings(**one)["shift"].severity == "warning"
+    assert findings(**{**one, "realtime": {"instance_count": 2}}) == {}
+    assert findings(**{**one, "mode": "precompute"}) == {}
