@@ -13,18 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from handlers.contract.errors import WrongColumnType
+from handlers.logic.feature_checks import CONVERT, FITS, MAX_INTEGER, NOT_A, shown
 
 Column = pa.Array | list[Any]
 
 ARROW_TYPES = {"float": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "string": pa.string()}
-
-_MAX_INTEGER = 2**63 - 1
-_NOT_A = {
-    "float": ("not_a_number", "a number"),
-    "integer": ("not_an_integer", "a whole number of 64 bits"),
-    "boolean": ("not_a_boolean", "a boolean"),
-    "string": ("not_a_string", "text"),
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ def from_arrow(column: pa.Array, name: str, wanted: str) -> Typed:
     if wanted == "float" and (number or pa.types.is_integer(found)):
         return Typed(pc.cast(column, pa.float64(), safe=False), missing)
     if wanted == "integer" and pa.types.is_integer(found):
-        fits = pc.less_equal(column, pa.scalar(_MAX_INTEGER, pa.uint64())) if pa.types.is_uint64(found) else None
+        fits = pc.less_equal(column, pa.scalar(MAX_INTEGER, pa.uint64())) if pa.types.is_uint64(found) else None
         return _kept(column, fits, missing, name, wanted)
     if wanted == "integer" and number:
         floats = pc.cast(column, pa.float64(), safe=False)
@@ -98,13 +91,13 @@ def from_text(column: list[str], name: str, wanted: str) -> Typed:
 def from_json(column: list[Any], name: str, wanted: str) -> Typed:
     """Convert a JSON Lines column; null and an absent member are missing."""
     missing = pa.array([value is None for value in column], pa.bool_())
-    fits = _JSON_FITS[wanted]
+    fits = FITS[wanted]
     kinds = {type(value) for value in column} - {type(None)}
     if kinds <= _JSON_EXACT[wanted] and (array := _quick_array(column, wanted)) is not None:
         return Typed(array, missing)
     kept = [value if value is not None and fits(value) else None for value in column]
     mask = pa.array([value is None and not absent for value, absent in zip(kept, missing.to_pylist(), strict=True)])
-    convert = _JSON_CONVERT[wanted]
+    convert = CONVERT[wanted]
     array = pa.array([None if value is None else convert(value) for value in kept], ARROW_TYPES[wanted])
     return Typed(array, missing, [_unreadable(mask, name, wanted)])
 
@@ -117,33 +110,7 @@ def _quick_array(column: list[Any], wanted: str) -> pa.Array | None:
         return None
 
 
-def _is_float(value: Any) -> bool:
-    """Tell whether a JSON value is a number that a double holds; NaN and infinities are found by validation."""
-    if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) < 2**1023
-    return isinstance(value, float)
-
-
-def _is_integer(value: Any) -> bool:
-    whole = (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float) and value.is_integer()
-    )
-    return whole and abs(value) <= _MAX_INTEGER
-
-
-def _is_encodable(value: Any) -> bool:
-    """Tell whether a value is text that UTF-8 can hold: JSON allows lone surrogates, nothing after us does."""
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-_JSON_FITS: dict[str, Callable[[Any], bool]] = {
-    "float": _is_float,
-    "integer": _is_integer,
-    "boolean": lambda value: value is True or value is False or (type(value) is int and value in (0, 1)),
-    "string": _is_encodable,
-}
 _JSON_EXACT = {"float": {float, int}, "integer": {int}, "boolean": {bool}, "string": {str}}
-_JSON_CONVERT: dict[str, Callable[[Any], Any]] = {"float": float, "integer": int, "boolean": bool, "string": str}
 
 
 def _kept(column: pa.Array, fits: pa.Array | None, missing: pa.BooleanArray, name: str, wanted: str) -> Typed:
@@ -156,7 +123,7 @@ def _kept(column: pa.Array, fits: pa.Array | None, missing: pa.BooleanArray, nam
 
 
 def _unreadable(mask: pa.BooleanArray, name: str, wanted: str) -> Problem:
-    code, noun = _NOT_A[wanted]
+    code, noun = NOT_A[wanted]
     return Problem(code, name, mask, lambda value: f"{shown(value)} is not {noun}")
 
 
@@ -168,9 +135,3 @@ def _lossy_text(column: pa.Array, name: str) -> Problem:
 
 def _is_text(found: pa.DataType) -> bool:
     return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-
-
-def shown(value: Any) -> str:
-    """Return a value as an error message shows it, cut to 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -7,8 +7,6 @@ Batch Transform's JoinSource puts the row number beside the prediction: `row,pre
 import csv
 import io
 import json
-import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,19 +16,11 @@ import pyarrow as pa
 
 from handlers.contract.card import WireFormat
 from handlers.contract.errors import IncompleteOutput
-from handlers.logic.columns import shown
+from handlers.logic.feature_checks import shown
+from handlers.logic.rows import NoPrediction, refuse_constant, scalar
 from handlers.logic.sharding import KEY, ROW
 
 Answer = tuple[int, Any]
-
-#: A number as JSON, Python or numpy write it. Digits after a leading zero make a label: `007` stays text.
-_NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_NOT_FINITE = {"nan", "inf", "infinity"}
-
-
-class NoPrediction(ValueError):
-    """An output line does not hold a prediction that JSON could carry."""
 
 
 @dataclass(frozen=True)
@@ -105,30 +95,16 @@ def _csv_answer(record: list[str]) -> Answer:
     return int(record[0]), scalar(record[1].strip())
 
 
-def scalar(text: str) -> Any:
-    """Return the number that a CSV field writes (int or float), else its text: a label. Raises NoPrediction."""
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    number = float(text) if _NUMBER.fullmatch(text) else None
-    if not text or text.lstrip("+-").lower() in _NOT_FINITE or (number is not None and not math.isfinite(number)):
-        raise NoPrediction(f"{text!r} is not a prediction")
-    return text if number is None else number
-
-
 def _json_records(text: str) -> Iterable[str]:
     return (line for line in text.split("\n") if line.strip())
 
 
 def _json_answer(line: str) -> Answer:
-    record = json.loads(line, parse_constant=_refuse_constant)
+    record = json.loads(line, parse_constant=refuse_constant)
     row, prediction = record[ROW], record["SageMakerOutput"]
     if type(row) is not int or prediction is None:
         raise NoPrediction("it holds no prediction for a row")
     return row, prediction
-
-
-def _refuse_constant(name: str) -> Any:
-    raise NoPrediction(f"{name} is not JSON")
 
 
 OUTPUTS: dict[WireFormat, Output] = {

@@ -6,4 +6,8 @@ from handlers.contract.modes import ServingMode
 KEEPS_SCORES: dict[ServingMode, bool] = {
     ServingMode.BATCH: False,
     ServingMode.PRECOMPUTE: True,
+    ServingMode.HYBRID: True,
+    ServingMode.REALTIME: False,
+    ServingMode.SERVERLESS: False,
+    ServingMode.ASYNC: False,
 }

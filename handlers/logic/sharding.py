@@ -12,6 +12,7 @@ from handlers.contract import layout
 from handlers.contract.card import ModelCard, WireFormat
 from handlers.contract.pipeline import Shard
 from handlers.logic.ports import Objects
+from handlers.logic.rows import named_features
 
 MAX_SHARD_ROWS = 50_000
 #: Below this many rows a further shard costs more than a further instance saves.
@@ -52,9 +53,7 @@ def to_jsonlines(rows: pa.Table, card: ModelCard) -> bytes:
     columns = [rows[place + 2].to_pylist() for place in range(len(names))]
     lines = []
     for row, key, values in zip(rows[ROW].to_pylist(), keys, zip(*columns, strict=True), strict=True):
-        features = dict(zip(names, values, strict=True))
-        if card.pass_key_to_model:
-            features = {"key": key, **features}
+        features = named_features(card, key, dict(zip(names, values, strict=True)))
         lines.append(json.dumps({"row": row, "features": features}, allow_nan=False))
     return ("\n".join(lines) + "\n").encode()
 
