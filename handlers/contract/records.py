@@ -8,7 +8,7 @@
     LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
     FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
     MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
-    REQUEST                     <id>        an asynchronous request: where its answer will be. Ids begin with the moment,
+    REQUEST                     <id>        an asynchronous request: where its answer will be. Ids begin with a time,
                                             so that one query lists those that may still wait (the drain asks for them)
 
 Items carry `expires_at` (epoch seconds, DynamoDB TTL). TTL deletes late, so readers check it themselves.

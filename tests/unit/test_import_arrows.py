@@ -81,7 +81,7 @@ def _names(node: ast.stmt) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("entry", ["start", "conclude", "predict", "unknown_model"])
+@pytest.mark.parametrize("entry", ["start", "conclude", "predict", "unknown_model", "gate", "prove", "answer"])
 def test_functions_without_the_pyarrow_layer_do_not_load_pyarrow(entry: str):
     assert "pyarrow" not in loaded_by(f"handlers.{entry}")
 

@@ -52,7 +52,7 @@ def test_logic_reads_no_environment(name):
     assert "os" not in imported(FILES[name])
 
 
-@pytest.mark.parametrize("entry", ["start", "conclude", "predict", "unknown_model"])
+@pytest.mark.parametrize("entry", ["start", "conclude", "predict", "unknown_model", "gate", "prove", "answer"])
 def test_entries_without_the_arrow_layer_start_without_pyarrow(entry):
     block = "import sys; sys.modules['pyarrow'] = None; "
     ended = subprocess.run(
@@ -64,7 +64,9 @@ def test_entries_without_the_arrow_layer_start_without_pyarrow(entry):
     assert (ended.stdout, ended.stderr) == ("handler\n", "")
 
 
-@pytest.mark.parametrize("entry", ["start", "prepare", "publish", "conclude", "predict", "unknown_model"])
+@pytest.mark.parametrize(
+    "entry", ["start", "prepare", "publish", "conclude", "predict", "unknown_model", "gate", "prove", "answer"]
+)
 def test_importing_an_entry_reads_no_environment_and_makes_no_client(entry):
     # Without a model's variables reading them raises; without a region or credentials so does making a client.
     bare = {"PATH": "", "HOME": "/nonexistent"}

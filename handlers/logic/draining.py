@@ -1,0 +1,61 @@
+"""The drain: the old endpoint stays until nobody waits for it any more."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from handlers.contract import layout
+from handlers.contract.gating import Proof
+from handlers.contract.records import Request
+from handlers.logic.gating_ports import Requests
+from handlers.logic.moments import seconds_between
+from handlers.logic.ports import Clock, Objects
+from handlers.logic.proofs import PROVED, PROVING, Verdict
+
+
+@dataclass(frozen=True)
+class Drain:
+    """One model's drain: who might still wait, and where answers appear."""
+
+    model: str
+    data_bucket: str
+    requests: Requests
+    objects: Objects
+    clock: Clock
+
+
+def drain(drain: Drain, proof: Proof) -> Verdict:
+    """May CloudFormation go on and delete the old endpoint?"""
+    old = proof["old_endpoint"]
+    if not old or old == proof["properties"]["Endpoint"]:
+        return Verdict(PROVED, "no endpoint goes away, so nobody waits for one")
+    now, least = drain.clock(), int(proof["properties"]["DrainSeconds"])
+    waited = seconds_between(proof["started_at"], now)
+    if waited < least:
+        return Verdict(PROVING, f"requests under way may still need endpoint {old}: {waited} of {least} s waited")
+    unanswered = _unanswered(drain, now)
+    if unanswered:
+        first = min(unanswered, key=lambda request: request.id)
+        return Verdict(
+            PROVING,
+            f"{len(unanswered)} asynchronous requests are not answered yet, the oldest is {first.id}: endpoint {old} "
+            "stays until they are",
+        )
+    return Verdict(PROVED, f"nobody waits for endpoint {old} any more")
+
+
+def _unanswered(drain: Drain, now: datetime) -> list[Request]:
+    waiting = list(drain.requests.waiting(now))
+    if not waiting:
+        return []
+    prefixes = (layout.async_output_prefix(drain.model), layout.async_failure_prefix(drain.model))
+    written = {
+        f"s3://{drain.data_bucket}/{entry.key}"
+        for prefix in prefixes
+        for entry in drain.objects.list(drain.data_bucket, prefix)
+    }
+    return [request for request in waiting if not _is_answered(request, written)]
+
+
+def _is_answered(request: Request, written: Iterable[str]) -> bool:
+    return request.output_uri in written or request.failure_uri in written

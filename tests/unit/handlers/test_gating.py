@@ -1,0 +1,482 @@
+import json
+
+import pytest
+
+from handlers.contract.errors import PERMANENT_RUN_ERRORS
+from handlers.contract.modes import AVAILABLE
+from handlers.logic import gating
+from handlers.logic.gating_ports import EndpointState, ExecutionState, ModelAnswered, NotReady
+from handlers.logic.proofs import LOOKS, STATUSES, WANTED, Wanted, execution_name, wanted_of
+from handlers.logic.run_identity import run_id_of
+from tests.unit.handlers.fakes import event
+from tests.unit.handlers.gates import RIGHT, SAMPLES, World
+
+ENDPOINT = "dev-m-realtime-1a2b3c"
+REQUEST = event("cfn_gate_update")["RequestId"]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def verdict(proof):
+    return proof["state"], proof["reason"]
+
+
+# The tables
+
+
+def test_every_mode_says_what_it_must_prove():
+    assert WANTED.keys() == AVAILABLE
+    assert LOOKS.keys() == set(Wanted)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fallback", "wanted"),
+    [
+        ("batch", "", ()),
+        ("precompute", "", (Wanted.GENERATION,)),
+        ("hybrid", "realtime", (Wanted.ENDPOINT_SYNC, Wanted.GENERATION)),
+        ("hybrid", "serverless", (Wanted.ENDPOINT_SYNC, Wanted.GENERATION)),
+        ("hybrid", "async", (Wanted.ENDPOINT_ASYNC, Wanted.GENERATION)),
+        ("realtime", "", (Wanted.ENDPOINT_SYNC,)),
+        ("serverless", "", (Wanted.ENDPOINT_SYNC,)),
+        ("async", "", (Wanted.ENDPOINT_ASYNC,)),
+    ],
+)
+def test_a_mode_proves_what_it_will_answer_from(mode, fallback, wanted):
+    assert wanted_of(mode, fallback) == wanted
+
+
+def test_every_status_that_sagemaker_knows_means_something():
+    from botocore.session import Session
+
+    operation = Session().get_service_model("sagemaker").operation_model("DescribeEndpoint")
+    assert set(operation.output_shape.members["EndpointStatus"].enum) == STATUSES.keys()
+
+
+# What CloudFormation asks
+
+
+def test_a_request_becomes_a_proof_with_a_deadline(world):
+    proof = world.asked()
+    assert (proof["kind"], proof["request_type"], proof["old_mode"]) == ("prove", "Update", "precompute")
+    assert (proof["started_at"], proof["deadline"]) == ("2026-11-23T06:10:00Z", "2026-11-23T06:25:00Z")
+    assert proof["physical_id"] == "dev-m-prove"
+
+
+def test_the_resource_keeps_its_name_so_that_cloudformation_never_deletes_an_old_one(world):
+    assert world.asked("Create")["physical_id"] == world.asked()["physical_id"]
+
+
+def test_a_deletion_is_answered_at_once_without_asking_what_the_stack_does(world):
+    def never(stack_id):
+        raise AssertionError("asked")
+
+    assert gating.decided_at_once(world.asked("Delete"), never)["state"] == "proved"
+
+
+@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
+def test_what_a_rollback_restores_is_not_proved_again(world, status):
+    decided = gating.decided_at_once(world.asked(), lambda stack_id: status)
+    assert decided["state"] == "proved"
+    assert "goes back" in decided["reason"]
+
+
+def test_an_update_is_proved(world):
+    assert gating.decided_at_once(world.asked(), lambda stack_id: "UPDATE_IN_PROGRESS") is None
+
+
+def test_batch_needs_no_proof(world):
+    assert verdict(world.look(world.asked(Mode="batch", Endpoint=""))) == ("proved", "mode batch needs no proof")
+
+
+def test_a_mode_that_nobody_knows_is_an_error(world):
+    with pytest.raises(ValueError, match="turbo"):
+        world.look(world.asked(Mode="turbo"))
+
+
+# Endpoints that answer at once
+
+
+@pytest.mark.parametrize("mode", ["realtime", "serverless"])
+def test_an_endpoint_that_predicts_as_training_did_is_proved(world, mode):
+    world.in_service()
+    assert verdict(world.look(world.asked(Mode=mode))) == (
+        "proved",
+        f"endpoint {ENDPOINT} answers 2 samples as training did, to the last bit",
+    )
+    assert world.endpoints.asked == [(ENDPOINT, b"0.1,1\n2.5,2\n", "text/csv")]
+
+
+def test_an_endpoint_is_proved_on_the_first_deployment_too(world):
+    world.in_service()
+    world.endpoints.answer = b"1\n2\n"
+    assert world.look(world.asked("Create"))["state"] == "failed"
+
+
+def test_a_prediction_that_differs_in_the_last_bit_is_named(world):
+    world.in_service()
+    world.endpoints.answer = b"0.3\n0.5\n"
+    state, reason = verdict(world.look(world.asked()))
+    assert state == "failed"
+    assert "sample row 1 (id 'a') is answered with 0.3, and training wrote 0.30000000000000004" in reason
+
+
+@pytest.mark.parametrize("answer", [b"0.5\n", b"", b"a,b\nnan\n", b"\xff\xfe"])
+def test_an_answer_that_is_not_one_prediction_per_row_fails_and_says_so(world, answer):
+    world.in_service()
+    world.endpoints.answer = answer
+    state, reason = verdict(world.look(world.asked()))
+    assert state == "failed"
+    assert "in a form that nobody can read" in reason or "sample row 1" in reason
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
+def test_an_endpoint_that_is_changing_is_waited_for(world, status):
+    world.endpoints.states[ENDPOINT] = EndpointState(status, "m-config-new", "")
+    assert verdict(world.look(world.asked())) == ("proving", f"endpoint {ENDPOINT} is {status}")
+    assert world.endpoints.asked == []
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "Deleting", "UpdateRollbackFailed", "NewlyInvented"])
+def test_an_endpoint_that_is_broken_fails_at_once_with_sagemakers_reason(world, status):
+    world.endpoints.states[ENDPOINT] = EndpointState(status, "", "The primary container did not pass the ping check")
+    state, reason = verdict(world.look(world.asked()))
+    assert (state, status in reason) == ("failed", True)
+
+
+def test_an_update_that_sagemaker_rolled_back_silently_is_noticed(world):
+    world.endpoints.states[ENDPOINT] = EndpointState("InService", "m-config-old", "Request to service failed")
+    state, reason = verdict(world.look(world.asked(), times=5))
+    assert state == "failed"
+    assert "configuration m-config-old instead of m-config-new" in reason
+    assert "Request to service failed" in reason
+    assert world.endpoints.asked == []
+
+
+def test_a_stale_read_of_the_configuration_does_not_fail_a_deployment(world):
+    world.in_service("m-config-old")
+    proof = world.look(world.asked())
+    world.in_service()
+    assert (proof["state"], world.look(proof)["state"]) == ("proving", "proved")
+
+
+def test_an_endpoint_that_somebody_deleted_is_named_with_the_command_that_makes_it_again(world):
+    state, reason = verdict(world.look(world.asked(), times=5))
+    assert state == "failed"
+    assert f"create-endpoint --endpoint-name {ENDPOINT} --endpoint-config-name m-config-new" in reason
+
+
+def test_an_endpoint_that_is_not_ready_is_asked_again(world):
+    world.in_service()
+    world.endpoints.answer = NotReady("ThrottlingException: Rate exceeded")
+    proof = world.look(world.asked())
+    assert proof["state"] == "proving"
+    assert "Rate exceeded" in proof["reason"]
+    world.endpoints.answer = RIGHT
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_a_container_that_refuses_the_samples_is_believed_at_the_third_time(world):
+    world.in_service()
+    world.endpoints.answer = ModelAnswered(500, "worker died")
+    proof = world.look(world.asked(), times=2)
+    assert (proof["state"], proof["suspicions"]) == ("proving", 2)
+    state, reason = verdict(world.look(proof))
+    assert state == "failed"
+    assert "HTTP 500: worker died" in reason
+    assert f"/aws/sagemaker/Endpoints/{ENDPOINT}" in reason
+
+
+def test_a_hiccup_that_passes_is_forgotten(world):
+    world.in_service()
+    world.endpoints.answer = ModelAnswered(500, "worker died")
+    proof = world.look(world.asked(), times=2)
+    world.endpoints.answer = NotReady("loading")
+    assert world.look(proof)["suspicions"] == 0
+
+
+def test_a_model_without_samples_is_proved_by_being_in_service_and_the_reason_says_so():
+    world = World(samples=None)
+    world.in_service()
+    state, reason = verdict(world.look(world.asked()))
+    assert (state, "no sample_payloads.json" in reason) == ("proved", True)
+    assert world.endpoints.asked == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        ({}, 'not a JSON object with "rows"'),
+        ({"rows": []}, "at least one row"),
+        ({"rows": [1]}, "row 1 is not an object"),
+        ({"rows": [{"features": {"x": 1.0, "n": 1}}]}, "row 1 lacks 'p'"),
+        ({"rows": [*SAMPLES["rows"], {"features": {"x": 1.0}, "p": 1}]}, "row 3 lacks the feature 'n'"),
+        ({"rows": [{"features": [1.0, 1], "p": 1}]}, "'features' is not an object"),
+    ],
+)
+def test_samples_that_training_did_not_write_are_refused_with_the_row(samples, says):
+    world = World(samples=samples)
+    world.in_service()
+    state, reason = verdict(world.look(world.asked()))
+    assert (state, says in reason) == ("failed", True), reason
+
+
+def test_more_samples_than_a_request_carries_are_cut_not_refused():
+    world = World(samples={"rows": SAMPLES["rows"][:1] * 40_000})
+    world.in_service()
+    world.endpoints.answer = RIGHT.splitlines(keepends=True)[0] * 10_000
+    assert world.look(world.asked())["state"] == "proved"
+    assert len(world.endpoints.asked[0][1]) <= 100_000
+
+
+# Endpoints that answer later
+
+
+def test_an_asynchronous_endpoint_is_asked_once_and_its_answer_is_waited_for(world):
+    world.in_service()
+    proof = world.look(world.asked(Mode="async"), times=3)
+    assert (proof["state"], len(world.endpoints.queued)) == ("proving", 1)
+    assert "has not answered the samples yet" in proof["reason"]
+    world.answer(proof["asked"]["output"])
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_a_repeated_look_at_an_asynchronous_endpoint_uses_the_same_file(world):
+    world.in_service()
+    proof = world.asked(Mode="async")
+    assert world.look(proof)["asked"] == world.look(proof)["asked"]
+    assert len(world.endpoints.queued[0][2]) <= 32
+
+
+def test_an_asynchronous_prediction_that_differs_fails(world):
+    world.in_service()
+    proof = world.look(world.asked(Mode="async"))
+    world.answer(proof["asked"]["output"], b"0.30000000000000004\n0.25\n")
+    assert "sample row 2 (id 'b') is answered with 0.25" in world.look(proof)["reason"]
+
+
+def test_an_asynchronous_failure_is_told_in_the_models_words(world):
+    world.in_service()
+    proof = world.look(world.asked(Mode="async"))
+    world.answer(proof["asked"]["failure"], b"row 1 has 3 values instead of 2")
+    state, reason = verdict(world.look(proof, times=3))
+    assert (state, "3 values instead of 2" in reason) == ("failed", True)
+
+
+# Generations
+
+
+def test_a_fresh_generation_of_the_model_version_is_enough(world):
+    world.show(age=3600)
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    assert proof["state"] == "proved"
+    assert world.executions.started == {}
+
+
+@pytest.mark.parametrize(("version", "age", "says"), [("v6", 60, "of model version v6"), ("v7", 3601, "3601 s old")])
+def test_a_generation_that_is_old_or_of_another_model_is_made_anew(world, version, age, says):
+    world.show(version=version, age=age)
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    assert (proof["state"], says in proof["reason"]) == ("proving", True)
+    assert list(world.executions.started) == [f"gate-{REQUEST}"]
+
+
+def test_the_run_that_the_gate_starts_is_waited_for_until_its_generation_is_visible(world):
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    trigger = world.executions.started[f"gate-{REQUEST}"]
+    run_id = run_id_of(trigger)
+    assert (trigger["trigger"], run_id in proof["reason"]) == ("gate", True)
+    assert "has not begun" in world.look(proof)["reason"]
+    world.run(run_id, "running", proof["execution"])
+    world.clock.advance(40)
+    assert verdict(world.look(proof)) == ("proving", f"run {run_id} makes a generation, since 40 s")
+    world.run(run_id, "succeeded", proof["execution"])
+    world.show(run_id)
+    assert world.look(proof)["state"] == "proved"
+    assert len(world.executions.started) == 1
+
+
+def test_a_trigger_of_the_gate_is_one_that_the_pipeline_takes(world):
+    from handlers.logic.run_identity import checked_trigger
+
+    world.look(world.asked(Mode="precompute", Endpoint=""))
+    trigger = world.executions.started[f"gate-{REQUEST}"]
+    assert checked_trigger({**trigger, "execution": "arn"})["trigger"] == "gate"
+
+
+def test_a_run_that_failed_fails_the_gate_with_its_error_and_cause(world):
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    run_id = run_id_of(world.executions.started[f"gate-{REQUEST}"])
+    world.run(run_id, "failed", proof["execution"], error="TooManyBadRows", cause="70 of 100 rows are bad.")
+    state, reason = verdict(world.look(proof))
+    assert state == "failed"
+    assert f"run {run_id} failed: TooManyBadRows: 70 of 100 rows are bad. `turnout runs`" in reason
+    assert "TooManyBadRows" in PERMANENT_RUN_ERRORS
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
+@pytest.mark.parametrize("claimed", [True, False])
+def test_an_execution_that_ended_without_a_record_fails_the_gate(world, status, claimed):
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    if claimed:
+        world.run(run_id_of(world.executions.started[f"gate-{REQUEST}"]), "running", proof["execution"])
+    world.executions.states[proof["execution"]] = ExecutionState(status, json.dumps({"errorMessage": "no table"}))
+    state, reason = verdict(world.look(proof))
+    assert (state, f"ended {status}" in reason, "no table" in reason) == ("failed", True, True)
+
+
+def test_a_run_whose_generation_was_set_aside_does_not_pass(world):
+    proof = world.look(world.asked(Mode="precompute", Endpoint=""))
+    world.run(run_id_of(world.executions.started[f"gate-{REQUEST}"]), "succeeded", proof["execution"])
+    world.show("20261123T070000Z", version="v6")
+    state, reason = verdict(world.look(proof))
+    assert (state, "generation 20261123T070000Z of model version v6 is visible" in reason) == ("failed", True)
+
+
+def test_the_first_deployment_awaits_no_generation(world):
+    assert world.look(world.asked("Create", Mode="precompute", Endpoint=""))["state"] == "proved"
+    assert world.executions.started == {}
+
+
+def test_no_generation_is_made_where_none_is_wanted(world):
+    assert world.look(world.asked(Mode="precompute", Endpoint="", FreshSeconds="0"))["state"] == "proved"
+    assert world.executions.started == {}
+
+
+def test_hybrid_proves_its_endpoint_first_and_asks_it_once():
+    world = World(fallback="realtime")
+    world.endpoints.states[ENDPOINT] = EndpointState("Creating", "m-config-new", "")
+    proof = world.look(world.asked(Mode="hybrid"))
+    assert (proof["state"], world.executions.started) == ("proving", {})
+    world.in_service()
+    proof = world.look(proof, times=3)
+    assert (proof["state"], len(world.endpoints.asked), len(world.executions.started)) == ("proving", 1, 1)
+    world.show()
+    assert world.look(proof)["state"] == "proved"
+
+
+# Time
+
+
+def test_a_proof_is_given_up_at_its_deadline_with_what_was_awaited_last(world):
+    world.endpoints.states[ENDPOINT] = EndpointState("Creating", "m-config-new", "")
+    proof = world.look(world.asked())
+    world.clock.advance(900)
+    state, reason = verdict(world.look(proof))
+    assert (state, reason) == (
+        "failed",
+        f"the proof was given up after 900 s; the last thing awaited was: endpoint {ENDPOINT} is Creating",
+    )
+
+
+def test_what_is_proved_in_the_last_second_is_proved(world):
+    proof = world.asked()
+    world.in_service()
+    world.clock.advance(900)
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_execution_names_hold_only_what_step_functions_allows():
+    assert execution_name("a:b/c d") == "gate-a-b-c-d"
+    assert len(execution_name("x" * 200)) == 80
+
+
+# The drain
+
+LEAVING = {"Endpoint": "dev-m-async-1a2b3c", "Mode": "async"}
+
+
+def test_an_endpoint_that_leaves_is_kept_as_long_as_answers_take(world):
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")
+    proof = world.look(proof)
+    assert verdict(proof) == (
+        "proving",
+        "requests under way may still need endpoint dev-m-async-1a2b3c: 0 of 35 s waited",
+    )
+    world.clock.advance(35)
+    assert verdict(world.look(proof)) == ("proved", "nobody waits for endpoint dev-m-async-1a2b3c any more")
+
+
+@pytest.mark.parametrize("old", [{"Endpoint": "", "Mode": "precompute"}, {"Endpoint": ENDPOINT, "Mode": "hybrid"}])
+def test_where_no_endpoint_leaves_there_is_nothing_to_drain(world, old):
+    world.request(0)
+    assert world.look(world.asked(old=old, Kind="drain"))["state"] == "proved"
+
+
+def test_an_endpoint_is_kept_until_its_queued_requests_are_answered(world):
+    first, second = world.request(0), world.request(1)
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")
+    world.clock.advance(40)
+    proof = world.look(proof)
+    assert (proof["state"], "2 asynchronous requests" in proof["reason"]) == ("proving", True)
+    world.answer(second.output_uri)
+    assert first.id in world.look(proof)["reason"]
+    world.answer(first.failure_uri)
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_requests_that_sagemaker_has_dropped_keep_nothing(world):
+    world.request(0, waits=20)
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")
+    world.clock.advance(40)
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_an_endpoint_is_let_go_at_the_deadline_and_the_reason_says_who_waited(world):
+    world.request(0, waits=5000)
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")
+    world.clock.advance(900)
+    state, reason = verdict(world.look(proof))
+    assert (state, "is let go after 900 s although 1 asynchronous requests" in reason) == ("proved", True)
+
+
+# The answer
+
+
+def test_a_proof_is_answered_with_success_and_its_reason(world):
+    world.in_service()
+    proof = world.look(world.asked())
+    assert json.loads(gating.answer_of(proof)) == {
+        "Status": "SUCCESS",
+        "Reason": proof["reason"],
+        "PhysicalResourceId": "dev-m-prove",
+        "StackId": proof["stack_id"],
+        "RequestId": REQUEST,
+        "LogicalResourceId": "GateProof5A2B1C3D",
+        "NoEcho": False,
+        "Data": {},
+    }
+
+
+def test_a_failure_says_who_still_answers_clients(world):
+    answer = json.loads(gating.answer_of(world.look(world.asked(), times=5)))
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].endswith("Clients have noticed nothing: mode precompute still answers them.")
+
+
+def test_a_step_that_step_functions_caught_is_a_failure_with_its_text(world):
+    caught = {"Error": "ClientError", "Cause": json.dumps({"errorMessage": "AccessDenied on Describe"})}
+    answer = json.loads(gating.answer_of({**world.asked(), "failure": caught}))
+    assert answer["Status"] == "FAILED"
+    assert "the gate itself failed: ClientError: AccessDenied on Describe" in answer["Reason"]
+
+
+@pytest.mark.parametrize("state", [None, "proving", "nonsense"])
+def test_without_a_verdict_nothing_passes(world, state):
+    assert json.loads(gating.answer_of({**world.asked(), "state": state}))["Status"] == "FAILED"
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\u00e9\u2603\U0001f600" * 9_000, '"\\' * 9_000])
+@pytest.mark.parametrize("state", ["failed", "proved"])
+def test_an_answer_is_never_longer_than_cloudformation_takes(world, text, state):
+    answer = gating.answer_of({**world.asked(), "state": state, "reason": text})
+    assert len(answer) <= 4_096
+    assert json.loads(answer)["Reason"]
+
+
+def test_a_drain_that_fails_says_that_nothing_is_gone(world):
+    proof = {**world.asked(Kind="drain"), "failure": {"Error": "StoreUnavailable", "Cause": "throttled"}}
+    assert "Nothing was taken away" in json.loads(gating.answer_of(proof))["Reason"]
