@@ -1,6 +1,10 @@
 """The CDK app: models.yaml in, one platform stack and one stack per model out.
 
     cdk synth [-c stage=prod] [-c account=111122223333] [-c region=eu-west-1] [-c config=models.yaml]
+              [-c drain=35] [-c gate_poll=5]
+
+`drain` is how many seconds an old endpoint stays at least once requests have moved, `gate_poll` how many lie between
+two looks of the gate; small values are for the local cloud.
 
 Nothing is called while it runs: not AWS, not git, not pip, not the network.
 """
@@ -10,6 +14,7 @@ import sys
 from pathlib import Path
 
 from infra.constructs.arrow_layer import NoArrowLayer
+from infra.constructs.gate import BadPace, Pace
 from infra.stacks import add_stacks, new_app
 from turnout.config import Config, ConfigError, artifact_problems, load
 from turnout.config.images import ImageError
@@ -26,8 +31,9 @@ def main() -> int:
     try:
         config = deployable(HERE / (setting("config") or "models.yaml"))
         chosen = stage(setting("stage") or "dev")
-        add_stacks(app, config, stage=chosen, account=setting("account"), region=setting("region"))
-    except (ConfigError, UnknownStage, ImageError, NoArrowLayer) as error:
+        pace = Pace.from_settings(drain=setting("drain"), gate_poll=setting("gate_poll"))
+        add_stacks(app, config, stage=chosen, account=setting("account"), region=setting("region"), pace=pace)
+    except (ConfigError, UnknownStage, ImageError, NoArrowLayer, BadPace) as error:
         print(error, file=sys.stderr)
         return 1
     app.synth()

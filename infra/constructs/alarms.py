@@ -6,6 +6,7 @@ Every alarm names the part of docs/runbook.md that says what to do.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
@@ -16,8 +17,7 @@ from turnout.config.stages import Stage
 RUNBOOK = "docs/runbook.md"
 #: CloudWatch looks back seven days at most, in periods of an hour or more, and one day in shorter ones.
 LONGEST_LOOKBACK = timedelta(days=7)
-#: Milliseconds that 99 of 100 requests must stay under, and front-door errors within five minutes that are too many.
-SLOW_MILLISECONDS = 1000
+#: Errors within a period that are too many to be chance.
 TOO_MANY_ERRORS = 5
 
 
@@ -37,34 +37,53 @@ class AlarmSpec:
     period_seconds: int = 300
     periods: int = 1
     missing: str = "notBreaching"
+    judges_release: bool = False  # takes back a release that is being shifted
 
 
 class Alarms(Construct):
-    """The alarms of one stack, in the order given; they notify where the stage says so."""
+    """The alarms of one stack, in the order in which they are added; they notify where the stage says so."""
 
-    def __init__(
-        self, scope: Construct, id: str, *, specs: Iterable[AlarmSpec], subject: str, topic_arn: str, stage: Stage
-    ) -> None:
+    def __init__(self, scope: Construct, id: str, *, subject: str, topic_arn: str, stage: Stage) -> None:
         super().__init__(scope, id)
+        self._subject, self._topic_arn, self._stage = subject, topic_arn, stage
+        self.judges: list[cloudwatch.CfnAlarm] = []
+
+    def add(self, specs: Iterable[AlarmSpec]) -> list[cloudwatch.CfnAlarm]:
+        """Add alarms and return them; those that judge releases are kept in `judges` too."""
+        added = []
         for spec in specs:
-            cloudwatch.CfnAlarm(
+            alarm = add_alarm(
                 self,
-                spec.id,
-                alarm_description=f"{subject}: {spec.summary} See {RUNBOOK}#{spec.anchor}",
-                namespace=spec.namespace,
-                metric_name=spec.metric,
-                dimensions=[{"name": name, "value": value} for name, value in spec.dimensions.items()],
-                **_statistic(spec.statistic),
-                comparison_operator=spec.comparison,
-                threshold=spec.threshold,
-                period=spec.period_seconds,
-                evaluation_periods=spec.periods,
-                datapoints_to_alarm=spec.periods,
-                treat_missing_data=spec.missing,
-                actions_enabled=stage.alarms,
-                alarm_actions=[topic_arn],
-                ok_actions=[topic_arn],
+                spec,
+                subject=self._subject,
+                actions_enabled=self._stage.alarms,
+                alarm_actions=[self._topic_arn],
+                ok_actions=[self._topic_arn],
             )
+            added.append(alarm)
+            if spec.judges_release:
+                self.judges.append(alarm)
+        return added
+
+
+def add_alarm(scope: Construct, spec: AlarmSpec, *, subject: str, **actions: Any) -> cloudwatch.CfnAlarm:
+    """Add one alarm. `actions` are the resource's own properties: what to do, and whether to."""
+    return cloudwatch.CfnAlarm(
+        scope,
+        spec.id,
+        alarm_description=f"{subject}: {spec.summary} See {RUNBOOK}#{spec.anchor}",
+        namespace=spec.namespace,
+        metric_name=spec.metric,
+        dimensions=[{"name": name, "value": value} for name, value in spec.dimensions.items()],
+        **_statistic(spec.statistic),
+        comparison_operator=spec.comparison,
+        threshold=spec.threshold,
+        period=spec.period_seconds,
+        evaluation_periods=spec.periods,
+        datapoints_to_alarm=spec.periods,
+        treat_missing_data=spec.missing,
+        **actions,
+    )
 
 
 def _statistic(name: str) -> dict[str, str]:
@@ -81,7 +100,7 @@ def run_alarms(*, stage: str, model: str, machine_arn: str) -> list[AlarmSpec]:
             anchor="a-run-failed",
             namespace=metrics.NAMESPACE,
             metric=metrics.RUN_FAILED,
-            dimensions=_of_model(stage, model),
+            dimensions=of_model(stage, model),
         ),
         AlarmSpec(
             id="ExecutionFailed",
@@ -113,7 +132,7 @@ def staleness_alarms(*, stage: str, model: str, max_staleness: timedelta) -> lis
             anchor="no-run-has-succeeded-in-time",
             namespace=metrics.NAMESPACE,
             metric=metrics.RUN_SUCCEEDED,
-            dimensions=_of_model(stage, model),
+            dimensions=of_model(stage, model),
             comparison="LessThanThreshold",
             period_seconds=period,
             periods=max(1, int(seconds // period)),
@@ -137,7 +156,7 @@ def trigger_alarms(*, queue_name: str) -> list[AlarmSpec]:
     ]
 
 
-def front_door_alarms(*, stage: str, model: str, function_name: str) -> list[AlarmSpec]:
+def front_door_alarms(*, stage: str, model: str, function_name: str, slow_milliseconds: int) -> list[AlarmSpec]:
     """Return the alarms on answers that are errors of ours, and on slow ones."""
     function = {"namespace": "AWS/Lambda", "dimensions": {"FunctionName": function_name}}
     return [
@@ -147,24 +166,26 @@ def front_door_alarms(*, stage: str, model: str, function_name: str) -> list[Ala
             anchor="the-front-door-answers-with-errors",
             namespace=metrics.NAMESPACE,
             metric=metrics.ERRORS,
-            dimensions=_of_model(stage, model),
+            dimensions=of_model(stage, model),
             threshold=TOO_MANY_ERRORS,
+            judges_release=True,
         ),
         AlarmSpec(
             id="FrontDoorCrashes",
             summary="the front door's function fails without an answer.",
             anchor="the-front-door-answers-with-errors",
             metric="Errors",
+            judges_release=True,
             **function,
         ),
         AlarmSpec(
             id="FrontDoorSlow",
-            summary=f"one answer in a hundred takes more than {SLOW_MILLISECONDS} ms.",
+            summary=f"one answer in a hundred takes more than {slow_milliseconds:,} ms.",
             anchor="the-front-door-is-slow",
             metric="Duration",
             statistic="p99",
             comparison="GreaterThanThreshold",
-            threshold=SLOW_MILLISECONDS,
+            threshold=slow_milliseconds,
             periods=3,
             **function,
         ),
@@ -186,5 +207,6 @@ def api_alarms(*, api_id: str) -> list[AlarmSpec]:
     ]
 
 
-def _of_model(stage: str, model: str) -> dict[str, str]:
+def of_model(stage: str, model: str) -> dict[str, str]:
+    """Return the dimensions of our own metrics."""
     return dict(zip(metrics.DIMENSIONS, (stage, model), strict=True))

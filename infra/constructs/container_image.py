@@ -18,28 +18,24 @@ class ContainerImage:
     pull: tuple[Statement, ...]
 
 
-def registries(spec: ModelSpec) -> dict[str, str]:
+def registries(spec: ModelSpec, instance_type: str) -> dict[str, str]:
     """Return region -> account of the registry that holds the model's image; empty for an image of the user's own."""
-    return {} if spec.image else accounts(*_image(spec))
+    return {} if spec.image else accounts(spec.framework, spec.framework_version, instance_type)
 
 
-def image_in(spec: ModelSpec, region: str) -> ContainerImage:
+def image_in(spec: ModelSpec, region: str, instance_type: str) -> ContainerImage:
     """Return the image for one region, as a literal. Raises ImageError."""
-    uri = spec.image or image_uri(spec.framework, spec.framework_version, region, spec.transform.instance_type)
+    uri = spec.image or image_uri(spec.framework, spec.framework_version, region, instance_type)
     if not (place := _ECR.match(uri)):
         return ContainerImage(uri, ())  # not in ECR: pulled without permissions of ours
     return ContainerImage(uri, _pull(place["account"], place["region"], place["repository"]))
 
 
-def image_anywhere(spec: ModelSpec, account: str) -> ContainerImage:
+def image_anywhere(spec: ModelSpec, account: str, instance_type: str) -> ContainerImage:
     """Return the image for whichever region the stack is deployed to; `account` is the registry's in that region."""
-    name = image_name(*_image(spec))
+    name = image_name(spec.framework, spec.framework_version, instance_type)
     uri = f"{account}.dkr.ecr.{deployed_region()}.{url_suffix()}/{name}"
     return ContainerImage(uri, _pull(account, deployed_region(), name.partition(":")[0]))
-
-
-def _image(spec: ModelSpec) -> tuple[str, str | None, str]:
-    return spec.framework, spec.framework_version, spec.transform.instance_type
 
 
 def _pull(account: str, where: str, repository: str) -> tuple[Statement, ...]:

@@ -1,4 +1,4 @@
-"""The model's door: one function behind three routes of the platform's API, the same in every mode.
+"""The model's door: one function behind the model's routes of the platform's API, the same in every mode.
 
 Its logical ids hold no word of the mode, so a switch updates the function in place: the URL, the alias and the
 routes stay what they are.
@@ -10,24 +10,45 @@ from aws_cdk import aws_apigatewayv2 as apigateway
 from constructs import Construct
 
 from handlers.contract.env import PredictEnv
-from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT
+from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_POLL, ROUTE_PREDICT, ROUTE_UPLOAD
+from infra.constructs.alarms import front_door_alarms
 from infra.constructs.function import HandlerFunction, Size, let_api_invoke
+from infra.constructs.gate import Gate
 from infra.constructs.http_api import HttpApi
 from infra.constructs.log_group import LogGroup
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
+from infra.constructs.request_permissions import poll_requests
+from infra.constructs.score_permissions import read_freshness
+from infra.constructs.shift import update_policy
 
-SIZE = Size(memory_mb=512, timeout_seconds=10)
-#: Routes call this alias; a later release moves traffic between versions here.
+#: The API gives up after 30 seconds as well.
+SIZE = Size(memory_mb=512, timeout_seconds=30)
+#: Routes call this alias; a release moves it to another version.
 LIVE = "live"
-ROUTES = {"Predict": ROUTE_PREDICT, "Lookup": ROUTE_LOOKUP, "Describe": ROUTE_DESCRIBE}
+ROUTES = {
+    "Predict": ROUTE_PREDICT,
+    "Lookup": ROUTE_LOOKUP,
+    "Describe": ROUTE_DESCRIBE,
+    "Poll": ROUTE_POLL,
+    "Upload": ROUTE_UPLOAD,
+}
 
 
 class FrontDoor(Construct):
-    """`handlers.predict` behind an alias, integrated with the API."""
+    """`handlers.predict` behind an alias, integrated with the API. It changes only once the gate is passed."""
 
     def __init__(
-        self, scope: Construct, id: str, *, parts: Parts, env: PredictEnv, allowed: Sequence[Statement], api: HttpApi
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        parts: Parts,
+        env: PredictEnv,
+        allowed: Sequence[Statement],
+        slow_milliseconds: int,
+        api: HttpApi,
+        gate: Gate,
     ) -> None:
         super().__init__(scope, id)
         handler = HandlerFunction(
@@ -38,14 +59,27 @@ class FrontDoor(Construct):
             code=parts.code,
             env=env,
             size=SIZE,
-            statements=[parts.card_file.read, *allowed],
+            statements=[parts.card_file.read, read_freshness(parts.scores.arn), *poll_requests(parts), *allowed],
             logs=LogGroup(self, parts.stage),
             tags=parts.tags,
+            published=True,
         )
-        alias = handler.publish(LIVE)
+        handler.wait_for(gate.passed)
         self.name = handler.name
         self.url = f"{api.url}models/{parts.spec.name}/predictions"
-        self._route(api, parts.spec.name, alias)
+        names = {"stage": parts.stage.name, "model": parts.spec.name}
+        parts.alarms.add(front_door_alarms(**names, function_name=self.name, slow_milliseconds=slow_milliseconds))
+        shift = update_policy(
+            self,
+            shift=parts.spec.shift,
+            function=self.name,
+            alias=LIVE,
+            judges=parts.alarms.judges,
+            tags=parts.tags,
+        )
+        alias = handler.publish(LIVE, shift)
+        gate.hold_back_cleanup(after=alias)
+        self._route(api, parts.spec.name, alias.ref)
 
     def _route(self, api: HttpApi, model: str, target: str) -> None:
         """Add the model's routes and let the API, on them only, call `target` (an alias ARN)."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from aws_cdk import CfnResource, Stack
 from constructs import Construct
@@ -50,10 +51,19 @@ class HandlerFunction:
         logs: LogGroup,
         tags: Mapping[str, str],
         layers: Sequence[str] = (),
+        published: bool = False,
     ) -> None:
-        """`tags` stand here too, because CDK's tagging passes by resources without a class of their own."""
+        """`tags` stand here too, because CDK's tagging passes by resources without a class of their own.
+
+        A function that is `published` has versions that go on answering while the stack is updated. Its role is a
+        new one whenever it allows something else: a role that changed in place would take rights away from a version
+        in the midst of a switch. A version keeps the role that it was published with, and CloudFormation deletes
+        that after the alias has moved.
+        """
         self._scope = scope
-        role = service_role(scope, f"{id}Role", service="lambda.amazonaws.com", statements=[logs.write, *statements])
+        statements = [logs.write, *statements]
+        role_id = f"{id}Role{self._digest(statements) if published else ''}"
+        role = service_role(scope, role_id, service="lambda.amazonaws.com", statements=statements)
         self._properties = {
             "Description": description,
             "Runtime": RUNTIME,
@@ -79,17 +89,26 @@ class HandlerFunction:
     def arn(self) -> str:
         return self._function.get_att("Arn").to_string()
 
-    def publish(self, alias: str) -> str:
-        """Publish the function as it is now and return the ARN of an alias that points there.
+    def wait_for(self, resource: CfnResource) -> None:
+        """Leave the function as it is until `resource` is there."""
+        self._function.add_resource_dependency(resource)
+
+    def publish(self, alias: str, update_policy: Mapping[str, Any] | None = None) -> CfnResource:
+        """Publish the function as it is now and return an alias that points there; its Ref is an ARN.
 
         The version's logical id carries a digest of the function's properties, so a changed function
         makes a new version and an unchanged one makes none.
         """
-        properties = json.dumps(Stack.of(self._scope).resolve(self._properties), sort_keys=True)
-        digest = hashlib.sha256(properties.encode()).hexdigest()[:10]
-        version = self._add(f"Version{digest}", "AWS::Lambda::Version", {})
+        version = self._add(f"Version{self._digest(self._properties)}", "AWS::Lambda::Version", {})
         target = {"Name": alias, "FunctionVersion": version.get_att("Version")}
-        return self._add("Alias", "AWS::Lambda::Alias", target).ref
+        resource = self._add("Alias", "AWS::Lambda::Alias", target)
+        if update_policy:
+            resource.add_override("UpdatePolicy", update_policy)
+        return resource
+
+    def _digest(self, value: Any) -> str:
+        resolved = json.dumps(Stack.of(self._scope).resolve(value), sort_keys=True)
+        return hashlib.sha256(resolved.encode()).hexdigest()[:10]
 
     def _add(self, id: str, kind: str, properties: dict) -> CfnResource:
         return CfnResource(self._scope, id, type=kind, properties={"FunctionName": self.name, **properties})

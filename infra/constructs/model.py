@@ -1,15 +1,14 @@
 """The SageMaker model: a pinned artifact in a container image, under a role that reaches its own files only."""
 
+from collections.abc import Mapping, Sequence
+
 from aws_cdk import CfnTag
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from handlers.contract.layout import work_root
-from infra.constructs.bucket_place import BucketPlace
-from infra.constructs.container_image import ContainerImage
+from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement, allow, own_account, put_metrics, service_role
 from infra.constructs.pseudo import arn, s3_arn
-from turnout.config.specs import ModelSpec
 
 #: Where the container looks for the hooks. The code travels inside the archive, because a model in
 #: network isolation can fetch nothing (aws/sagemaker-inference-toolkit, parameters.py).
@@ -23,7 +22,8 @@ class Model(Construct):
     """An `AWS::SageMaker::Model` without a name of its own.
 
     Every property of the resource is create-only and a named one cannot be replaced, so each change makes a
-    new model with a generated name and CloudFormation removes the old one afterwards.
+    new model with a generated name and CloudFormation removes the old one afterwards. Each way of running a model
+    has a resource and a role of its own, so that what one way needs neither burdens nor disturbs another.
     """
 
     def __init__(
@@ -31,22 +31,27 @@ class Model(Construct):
         scope: Construct,
         id: str,
         *,
-        spec: ModelSpec,
-        archive_uri: str,
-        image: ContainerImage,
-        data: BucketPlace,
-        tags: dict[str, str],
+        parts: Parts,
+        instance_type: str,
+        isolated: bool,
+        allowed: Sequence[Statement],
+        tags: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`allowed` is what SageMaker does under the model's role beyond fetching archive and image.
+
+        `environment` are defaults of the container that the user's own settings replace.
+        """
         super().__init__(scope, id)
+        image = parts.published.image(instance_type)
         role = service_role(
             self,
             "Role",
             service="sagemaker.amazonaws.com",
             statements=[
-                allow(["s3:GetObject"], [s3_arn(archive_uri.removeprefix("s3://"))]),
+                allow(["s3:GetObject"], [s3_arn(parts.archive_uri.removeprefix("s3://"))]),
                 *image.pull,
-                *_transform_files(data, spec.name),
-                *_telemetry(),
+                *allowed,
             ],
             trust_condition=own_account(),
         )
@@ -54,28 +59,25 @@ class Model(Construct):
             self,
             "Model",
             execution_role_arn=role.attr_arn,
-            enable_network_isolation=True,
+            enable_network_isolation=isolated,
             primary_container={
                 "image": image.uri,
-                "modelDataUrl": archive_uri,
-                "environment": {**CODE_ENVIRONMENT, **spec.environment},
+                "modelDataUrl": parts.archive_uri,
+                "environment": {**CODE_ENVIRONMENT, **(environment or {}), **parts.spec.environment},
             },
             tags=[CfnTag(key=key, value=value) for key, value in tags.items()],
         )
         self.name = model.attr_model_name
 
 
-def _transform_files(data: BucketPlace, model: str) -> list[Statement]:
-    """Batch Transform reads shards and writes its output under the role of the model."""
-    work = work_root(model)
-    return [data.enumerate(work), data.read(f"{work}*/shards/"), data.write(f"{work}*/transform/")]
+def telemetry(group: str) -> list[Statement]:
+    """Allow what SageMaker writes on the model's behalf: a log group and metrics of the instances.
 
-
-def _telemetry() -> list[Statement]:
-    """What SageMaker writes on the model's behalf: logs of transform jobs and metrics of their instances."""
-    group = arn("logs", "log-group:/aws/sagemaker/TransformJobs")
+    `group` begins with the namespace of those metrics, such as `/aws/sagemaker/Endpoints/dev-churn-realtime-0a1b2c`.
+    """
+    place = arn("logs", f"log-group:{group}")
     actions = ["CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"]
     return [
-        allow([f"logs:{action}" for action in actions], [group, f"{group}:*"]),
-        put_metrics("AWS/SageMaker", "/aws/sagemaker/TransformJobs"),
+        allow([f"logs:{action}" for action in actions], [place, f"{place}:*"]),
+        put_metrics("AWS/SageMaker", "/".join(group.split("/")[:4])),
     ]

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from handlers.contract.card import ModelCard
+from infra.constructs.alarms import Alarms
 from infra.constructs.bucket_place import BucketPlace
 from infra.constructs.file_asset import FileAsset
-from infra.constructs.model import Model
+from infra.constructs.published_by_aws import PublishedByAws
 from infra.constructs.score_store import ScoreStore
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
@@ -15,8 +16,9 @@ from turnout.config.stages import Stage
 class Parts:
     """One model in one stage.
 
-    `data` is the platform's bucket, `source` with `source_prefix` where the model's input lies. `tags` go on every
-    resource, `job_tags` on what a run costs.
+    `data` is the platform's bucket, `source` with `source_prefix` where the model's input lies. `samples` are payloads
+    with the predictions that training made of them, where training kept some. `alarms` takes everyone's alarms.
+    `tags` go on every resource, `job_tags` on what a run costs.
     """
 
     spec: ModelSpec
@@ -24,12 +26,14 @@ class Parts:
     card: ModelCard
     card_file: FileAsset
     code: FileAsset
-    model: Model
+    archive_uri: str
     model_version: str
+    samples: FileAsset | None
     scores: ScoreStore
     data: BucketPlace
     source: BucketPlace
     source_prefix: str
-    arrow_layer: str
+    published: PublishedByAws
+    alarms: Alarms
     tags: dict[str, str]
     job_tags: dict[str, str]

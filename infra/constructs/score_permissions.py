@@ -3,8 +3,9 @@
 from handlers.contract.records import GENERATION, POINTER, RUN
 from infra.constructs.permissions import Statement, allow
 
-#: Scores are stored under `<generation>#<key>`; nothing else has a `#` in its partition key.
-SCORES = "*#*"
+#: Scores are stored under `<generation>#<key>`, and a generation is named like 20261123T060000Z: the pattern covers
+#: neither live answers nor anything else that has a `#` in its partition key.
+SCORES = "????????T??????Z*#*"
 
 
 def on_items(table_arn: str, actions: list[str], *partition_keys: str) -> Statement:

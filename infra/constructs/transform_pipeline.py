@@ -1,6 +1,5 @@
 """The batch pipeline: four functions and the state machine that calls them around Batch Transform."""
 
-import json
 from collections.abc import Sequence
 
 from aws_cdk import aws_stepfunctions as sfn
@@ -10,11 +9,13 @@ from handlers.contract import layout, metrics
 from handlers.contract.env import PipelineEnv
 from infra.constructs.function import HandlerFunction, Size
 from infra.constructs.log_group import LogGroup
+from infra.constructs.model import Model, telemetry
 from infra.constructs.parts import Parts
-from infra.constructs.permissions import Statement, allow, own_account, put_metrics, service_role
+from infra.constructs.permissions import Statement, allow, put_metrics
 from infra.constructs.pipeline_definition import definition
 from infra.constructs.pseudo import arn, partition
 from infra.constructs.score_permissions import claim_runs, conclude_runs
+from infra.constructs.state_machine import add_machine
 
 #: What each step is given. `prepare` is paid for its CPU: 3,008 MB bring 1.7 vCPU.
 SIZES = {
@@ -32,19 +33,6 @@ DESCRIPTIONS = {
 #: Steps that read and write Parquet.
 WITH_ARROW = {"prepare", "publish"}
 
-#: Step Functions delivers logs through calls that know no resources (its developer guide, "Logging").
-_LOG_DELIVERY = (
-    "CreateLogDelivery",
-    "GetLogDelivery",
-    "UpdateLogDelivery",
-    "DeleteLogDelivery",
-    "ListLogDeliveries",
-    "PutResourcePolicy",
-    "DescribeResourcePolicies",
-    "DescribeLogGroups",
-)
-_TRACING = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
-
 
 class TransformPipeline(Construct):
     """Scores everything under the model's input location, once per execution of the machine `arn`.
@@ -56,10 +44,25 @@ class TransformPipeline(Construct):
         """`publish` is what the publishing step may do beyond writing results, where the mode keeps scores."""
         super().__init__(scope, id)
         logs = LogGroup(self, parts.stage)
+        self._model = Model(
+            self,
+            "Model",
+            parts=parts,
+            instance_type=parts.spec.transform.instance_type,
+            isolated=parts.spec.network_isolation,
+            allowed=[*_transform_files(parts), *telemetry("/aws/sagemaker/TransformJobs")],
+            tags=parts.job_tags,
+        )
         allowed = _step_permissions(parts)
         allowed["publish"] += publish
         steps = {step: self._step(step, parts, allowed[step], logs) for step in SIZES}
-        self.arn = self._machine(parts, {step: function.arn for step, function in steps.items()}, logs).attr_arn
+        self._machine = self._add_machine(parts, {step: function.arn for step, function in steps.items()}, logs)
+        self.arn = self._machine.attr_arn
+
+    def start_and_watch(self) -> list[Statement]:
+        """Allow starting a run and seeing how it goes."""
+        executions = arn("states", f"execution:{self._machine.attr_name}:*")
+        return [allow(["states:StartExecution"], [self.arn]), allow(["states:DescribeExecution"], [executions])]
 
     def _step(self, step: str, parts: Parts, statements: list[Statement], logs: LogGroup) -> HandlerFunction:
         return HandlerFunction(
@@ -73,36 +76,28 @@ class TransformPipeline(Construct):
             statements=statements,
             logs=logs,
             tags=parts.tags,
-            layers=[parts.arrow_layer] if step in WITH_ARROW else [],
+            layers=[parts.published.arrow_layer] if step in WITH_ARROW else [],
         )
 
-    def _machine(self, parts: Parts, steps: dict[str, str], logs: LogGroup) -> sfn.CfnStateMachine:
-        role = service_role(
+    def _add_machine(self, parts: Parts, steps: dict[str, str], logs: LogGroup) -> sfn.CfnStateMachine:
+        return add_machine(
             self,
-            "Role",
-            service="states.amazonaws.com",
-            statements=_machine_permissions(parts, list(steps.values())),
-            trust_condition=own_account(),
-        )
-        states = definition(card=parts.card, transform=parts.spec.transform, tags=parts.job_tags)
-        return sfn.CfnStateMachine(
-            self,
-            "Machine",
-            role_arn=role.attr_arn,
-            definition_string=json.dumps(states, indent=1),
-            definition_substitutions={
+            definition=definition(card=parts.card, transform=parts.spec.transform, tags=parts.job_tags),
+            substitutions={
                 "RunTransformJob": f"arn:{partition()}:states:::sagemaker:createTransformJob.sync",
-                "ModelName": parts.model.name,
+                "ModelName": self._model.name,
                 **{f"{step.capitalize()}Arn": step_arn for step, step_arn in steps.items()},
             },
-            logging_configuration={
-                # Without the data of each step: the execution's history has it for 90 days, logs are kept longer.
-                "level": "ALL",
-                "includeExecutionData": False,
-                "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": logs.arn}}],
-            },
-            tracing_configuration={"enabled": True},
+            allowed=_machine_permissions(parts, list(steps.values())),
+            logs=logs,
         )
+
+
+def _transform_files(parts: Parts) -> list[Statement]:
+    """Batch Transform reads shards and writes its output under the role of the model."""
+    work = layout.work_root(parts.spec.name)
+    data = parts.data
+    return [data.enumerate(work), data.read(f"{work}*/shards/"), data.write(f"{work}*/transform/")]
 
 
 def _environment(parts: Parts) -> PipelineEnv:
@@ -160,6 +155,4 @@ def _machine_permissions(parts: Parts, functions: list[str]) -> list[Statement]:
         allow([f"sagemaker:{action}" for action in jobs], [arn("sagemaker", f"transform-job/{prefix}*")]),
         allow(["sagemaker:ListTags"], ["*"]),
         allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule]),
-        allow([f"logs:{action}" for action in _LOG_DELIVERY], ["*"]),
-        allow([f"xray:{action}" for action in _TRACING], ["*"]),
     ]

@@ -2,7 +2,7 @@
 
 from constructs import Construct
 
-from infra.constructs.alarms import AlarmSpec
+from infra.constructs.live_endpoint import LiveEndpoint
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
 
@@ -10,17 +10,34 @@ from infra.constructs.permissions import Statement
 class Serving(Construct):
     """What every mode offers, so that `ModelStack` never asks which one it has.
 
-    `front_door_permissions`  what the front door may do, beside reading the model's card
-    `alarms`                  what can go wrong in this mode and should wake someone
+    `front_door_permissions`  what the front door may do in this mode, beside what it may in all
+    `proof_permissions`       what the gate may do to prove this mode
+    `proof_seconds`           time after which the gate gives up
+    `endpoint`                name of the endpoint that answers live, and `endpoint_config` that must be in force
+    `fallback`                hybrid only: the family of that endpoint
+    `pipeline`                ARN of the machine that makes generations
+    `fresh_seconds`           age up to which a visible generation is proof enough; 0: none is wanted
+    `slow_milliseconds`       time in which 99 of 100 requests are answered
     `outputs`                 stack outputs of this mode, by name
+
+    What a mode does not have is empty. Alarms are added to `parts.alarms`.
     """
 
-    front_door_permissions: list[Statement]
-    alarms: list[AlarmSpec]
-    outputs: dict[str, str]
+    proof_seconds = 600
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id)
-        self.front_door_permissions = []
-        self.alarms = []
-        self.outputs = {}
+        self.front_door_permissions: list[Statement] = []
+        self.proof_permissions: list[Statement] = []
+        self.endpoint, self.endpoint_config, self.fallback, self.pipeline = "", "", "", ""
+        self.fresh_seconds = 0
+        self.slow_milliseconds = 1_000
+        self.outputs: dict[str, str] = {}
+
+    def _answer_live(self, endpoint: LiveEndpoint) -> None:
+        """Have an endpoint answer. Its construct is named after its family, so that modes share it."""
+        self.endpoint, self.endpoint_config = endpoint.name, endpoint.config_name
+        self.front_door_permissions += endpoint.front_door_permissions
+        self.proof_permissions += endpoint.proof_permissions
+        self.slow_milliseconds = max(self.slow_milliseconds, endpoint.slow_milliseconds)
+        self.outputs |= endpoint.outputs

@@ -5,7 +5,6 @@ from constructs import Construct
 from infra.constructs.alarms import run_alarms, staleness_alarms, trigger_alarms
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
-from infra.constructs.score_permissions import read_freshness
 from infra.constructs.transform_pipeline import TransformPipeline
 from infra.constructs.trigger import Trigger
 from infra.serving.base import Serving
@@ -16,14 +15,17 @@ class BatchServing(Serving):
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id, parts=parts)
-        pipeline = TransformPipeline(self, "Pipeline", parts=parts, publish=self._publish_permissions(parts))
-        trigger = Trigger(self, "Trigger", parts=parts, machine_arn=pipeline.arn)
+        self._pipeline = TransformPipeline(self, "Pipeline", parts=parts, publish=self._publish_permissions(parts))
+        trigger = Trigger(self, "Trigger", parts=parts, machine_arn=self._pipeline.arn)
         names = {"stage": parts.stage.name, "model": parts.spec.name}
-        self.alarms += run_alarms(**names, machine_arn=pipeline.arn)
-        self.alarms += staleness_alarms(**names, max_staleness=parts.spec.max_staleness)
-        self.alarms += trigger_alarms(queue_name=trigger.queue_name)
-        self.front_door_permissions += [read_freshness(parts.scores.arn)]
-        self.outputs["StateMachineArn"] = pipeline.arn
+        parts.alarms.add(
+            [
+                *run_alarms(**names, machine_arn=self._pipeline.arn),
+                *staleness_alarms(**names, max_staleness=parts.spec.max_staleness),
+                *trigger_alarms(queue_name=trigger.queue_name),
+            ]
+        )
+        self.pipeline = self.outputs["StateMachineArn"] = self._pipeline.arn
 
     def _publish_permissions(self, parts: Parts) -> list[Statement]:
         """Return what publishing may do beyond writing results to S3: nothing."""

@@ -5,15 +5,16 @@ from constructs import Construct
 
 from handlers.contract.env import PredictEnv
 from handlers.contract.layout import input_prefix, results_root, stack_name
-from infra.constructs.alarms import LONGEST_LOOKBACK, Alarms, front_door_alarms
+from infra.constructs.alarms import LONGEST_LOOKBACK, Alarms
 from infra.constructs.bucket_place import BucketPlace
 from infra.constructs.card_file import stage_card
 from infra.constructs.file_asset import StagedFile, Uploads
 from infra.constructs.front_door import FrontDoor
-from infra.constructs.model import Model
+from infra.constructs.gate import Gate, Pace, Proving
 from infra.constructs.model_artifact import artifact_in_s3, build_artifact
 from infra.constructs.parts import Parts
-from infra.constructs.published_by_aws import published_anywhere, published_in
+from infra.constructs.published_by_aws import PublishedAnywhere, PublishedIn
+from infra.constructs.samples import stage_samples
 from infra.constructs.score_store import ScoreStore
 from infra.constructs.staging import Staging
 from infra.serving import SERVING
@@ -38,21 +39,26 @@ class ModelStack(Stack):
         handlers: StagedFile,
         staging: Staging,
         env: Environment,
+        pace: Pace,
     ) -> None:
         name = stack_name(stage.name, spec.name)
         super().__init__(scope, name, description=f"Turnout {stage.name}: model {spec.name}.", env=env)
         tags = {**spec.tags, "turnout:model": spec.name, "turnout:stage": stage.name}
         parts = self._parts(spec, stage, platform, handlers, staging, env.region, tags)
         serving = SERVING[spec.mode](self, "Serving", parts=parts)
+        gate = Gate(self, "Gate", parts=parts, proving=_proving(serving), pace=pace)
+        gate.require(serving)
         front_door = FrontDoor(
             self,
             "FrontDoor",
             parts=parts,
-            env=_predict_environment(parts),
+            env=_predict_environment(parts, serving),
             allowed=serving.front_door_permissions,
+            slow_milliseconds=serving.slow_milliseconds,
             api=platform.api,
+            gate=gate,
         )
-        self._watch(parts, serving, front_door, platform.alarm_topic)
+        self._say_what_nobody_watches(spec)
         self._publish_outputs(parts, serving, front_door)
         tag(self, tags)
 
@@ -72,43 +78,34 @@ class ModelStack(Stack):
         card = to_card(spec, input_uri=spec.input.location or prefix)
         artifact = artifact_in_s3(spec.artifact) if spec.artifact else build_artifact(spec.code, staging)
         layer = platform.arrow_layer
-        published = published_in(region, spec, layer) if region else published_anywhere(self, spec, layer)
+        published = PublishedIn(region, spec, layer) if region else PublishedAnywhere(self, spec, layer)
+        samples = stage_samples(spec.code, staging) if spec.code else None
         # The mode tags what it costs, and nothing else: on front door and table a switch would be a change to them.
         job_tags = {**tags, "turnout:mode": spec.mode.value}
-        model = Model(
-            self,
-            "Model",
-            spec=spec,
-            archive_uri=artifact.uri or uploads.add(artifact.file).uri,
-            image=published.image,
-            data=platform.data,
-            tags=job_tags,
-        )
         return Parts(
             spec=spec,
             stage=stage,
             card=card,
             card_file=uploads.add(stage_card(card, staging)),
             code=uploads.add(handlers),
-            model=model,
+            archive_uri=artifact.uri or uploads.add(artifact.file).uri,
             model_version=artifact.version,
+            samples=uploads.add(samples) if samples else None,
             scores=ScoreStore(self, "Scores", stage=stage),
             data=platform.data,
             source=source,
             source_prefix=prefix,
-            arrow_layer=published.arrow_layer,
+            published=published,
+            alarms=Alarms(self, "Alarms", subject=spec.name, topic_arn=platform.alarm_topic, stage=stage),
             tags=tags,
             job_tags=job_tags,
         )
 
-    def _watch(self, parts: Parts, serving: Serving, front_door: FrontDoor, topic_arn: str) -> None:
-        name, stage = parts.spec.name, parts.stage
-        specs = serving.alarms + front_door_alarms(stage=stage.name, model=name, function_name=front_door.name)
-        Alarms(self, "Alarms", specs=specs, subject=name, topic_arn=topic_arn, stage=stage)
-        if parts.spec.max_staleness > LONGEST_LOOKBACK:
+    def _say_what_nobody_watches(self, spec: ModelSpec) -> None:
+        if spec.max_staleness > LONGEST_LOOKBACK:
             Annotations.of(self).add_warning_v2(
                 "turnout:staleness",
-                f"{name}: max_staleness is {parts.spec.max_staleness.days} days, and CloudWatch looks back "
+                f"{spec.name}: max_staleness is {spec.max_staleness.days} days, and CloudWatch looks back "
                 f"{LONGEST_LOOKBACK.days} at most: no alarm watches it.",
             )
 
@@ -132,7 +129,19 @@ def _source(spec: ModelSpec, data: BucketPlace) -> tuple[BucketPlace, str]:
     return BucketPlace.named(bucket), prefix
 
 
-def _predict_environment(parts: Parts) -> PredictEnv:
+def _proving(serving: Serving) -> Proving:
+    return Proving(
+        endpoint=serving.endpoint,
+        endpoint_config=serving.endpoint_config,
+        fallback=serving.fallback,
+        pipeline=serving.pipeline,
+        fresh_seconds=serving.fresh_seconds,
+        bound_seconds=serving.proof_seconds,
+        allowed=serving.proof_permissions,
+    )
+
+
+def _predict_environment(parts: Parts, serving: Serving) -> PredictEnv:
     return PredictEnv(
         stage=parts.stage.name,
         model=parts.spec.name,
@@ -143,4 +152,10 @@ def _predict_environment(parts: Parts) -> PredictEnv:
         results_uri=f"s3://{parts.data.name}/{results_root(parts.spec.name)}",
         spec_bucket=parts.card_file.bucket,
         spec_key=parts.card_file.key,
+        data_bucket=parts.data.name,
+        endpoint=serving.endpoint,
+        fallback=serving.fallback,
+        remember_seconds=int(parts.spec.hybrid.remember.total_seconds()),
+        max_live_per_minute=parts.spec.hybrid.max_live_per_minute,
+        async_expiry_seconds=int(parts.spec.async_.expiry.total_seconds()),
     )

@@ -31,8 +31,8 @@ class PlatformStack(Stack):
         self.alarm_topic = AlarmTopic(self, "AlarmTopic", email=spec.alarm_email).arn
         self.api = HttpApi(self, "HttpApi", name=name, stage=stage)
         self.api.add_default_route(self._unknown_model(stage, Uploads(self).add(handlers)))
-        alarms = api_alarms(api_id=self.api.id)
-        Alarms(self, "Alarms", specs=alarms, subject="API", topic_arn=self.alarm_topic, stage=stage)
+        alarms = Alarms(self, "Alarms", subject="API", topic_arn=self.alarm_topic, stage=stage)
+        alarms.add(api_alarms(api_id=self.api.id))
         self._publish_outputs()
         tag(self, self._own_tags)
 

@@ -1,0 +1,18 @@
+"""Mode `hybrid`: looked up like `precompute`, and what has no score is asked of the model."""
+
+from constructs import Construct
+
+from infra.constructs.families import FAMILIES
+from infra.constructs.parts import Parts
+from infra.constructs.request_permissions import remember_answers
+from infra.serving.precompute import PrecomputeServing
+
+
+class HybridServing(PrecomputeServing):
+    """A cache of scores in front of an endpoint of the family that `hybrid.fallback` names."""
+
+    def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
+        super().__init__(scope, id, parts=parts)
+        self.fallback = parts.spec.hybrid.fallback
+        self._answer_live(FAMILIES[self.fallback](self, self.fallback.capitalize(), parts=parts))
+        self.front_door_permissions += remember_answers(parts)

@@ -1,0 +1,13 @@
+"""Mode `realtime`: every request is answered by the model, on instances that are always there."""
+
+from constructs import Construct
+
+from infra.constructs.parts import Parts
+from infra.constructs.realtime_endpoint import RealtimeEndpoint
+from infra.serving.base import Serving
+
+
+class RealtimeServing(Serving):
+    def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
+        super().__init__(scope, id, parts=parts)
+        self._answer_live(RealtimeEndpoint(self, "Realtime", parts=parts))
