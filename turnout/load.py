@@ -33,7 +33,7 @@ from handlers.contract.modes import ServingMode
 TIMEOUT_SECONDS = 35  # an HTTP API gives up after 30
 #: How long an accepted request (202) may take until its answer is there.
 LATER_SECONDS = 300
-LONGEST_POLL_SECONDS = 2.0
+SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.05, 2.0
 
 Body = dict[str, Any]
 
@@ -233,7 +233,8 @@ class Load:
             raise ValueError(f"202 without a location: {body}")
         deadline = time.monotonic() + LATER_SECONDS
         while True:
-            await asyncio.sleep(min(float(headers.get("retry-after", 1)), LONGEST_POLL_SECONDS))
+            pause = float(headers.get("retry-after", 1))
+            await asyncio.sleep(min(max(pause, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS))
             status, headers, body = await self._call("GET", location, None)
             if status != 202:
                 return status, body

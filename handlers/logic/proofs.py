@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from handlers.contract.answering import refuse_silence
 from handlers.contract.card import ModelCard
 from handlers.contract.gating import Asked, Proof
 from handlers.contract.modes import ServingMode
@@ -125,6 +126,8 @@ LOOKS: dict[Wanted, Callable[[Gate, Proof], Verdict]] = {
 def prove(gate: Gate, proof: Proof) -> Verdict:
     """Look at what the mode needs, one thing after the other; the first that is not proved is the verdict."""
     mode = proof["properties"]["Mode"]
+    if silenced := _silenced(gate, proof):
+        return Verdict(FAILED, silenced)
     proved, reasons = list(proof.get("proved", [])), []
     for wanted in wanted_of(mode, gate.fallback):
         if wanted in proved:
@@ -135,6 +138,14 @@ def prove(gate: Gate, proof: Proof) -> Verdict:
         proved.append(wanted.value)
         reasons.append(verdict.reason)
     return Verdict(PROVED, "; ".join(reasons) or f"mode {mode} needs no proof", {"proved": proved})
+
+
+def _silenced(gate: Gate, proof: Proof) -> str | None:
+    """Return why the switch takes every answer away although nobody said that this is meant."""
+    if not proof["old_mode"]:
+        return None
+    acknowledged = proof["properties"]["LostAnswersAcknowledged"] == "true"
+    return refuse_silence(gate.model, proof["old_mode"], proof["properties"]["Mode"], acknowledged=acknowledged)
 
 
 def _believed(proof: Proof, verdict: Verdict, keep: dict[str, Any]) -> Verdict:

@@ -89,7 +89,18 @@ def test_an_update_is_proved(world):
 
 
 def test_batch_needs_no_proof(world):
-    assert verdict(world.look(world.asked(Mode="batch", Endpoint=""))) == ("proved", "mode batch needs no proof")
+    proof = world.asked(old={"Mode": "batch"}, Mode="batch", Endpoint="")
+    assert verdict(world.look(proof)) == ("proved", "mode batch needs no proof")
+
+
+@pytest.mark.parametrize("old", ["precompute", "hybrid", "realtime", "serverless", "async"])
+def test_a_switch_that_silences_a_model_must_be_acknowledged(world, old):
+    asked = {"Mode": "batch", "Endpoint": ""}
+    state, reason = verdict(world.look(world.asked(old={"Mode": old}, **asked)))
+    assert (state, "write `acknowledge: [lost-answers]`" in reason) == ("failed", True)
+    said = world.look(world.asked(old={"Mode": old}, LostAnswersAcknowledged="true", **asked))
+    assert said["state"] == "proved"
+    assert world.look(world.asked("Create", **asked))["state"] == "proved"
 
 
 def test_a_mode_that_nobody_knows_is_an_error(world):
