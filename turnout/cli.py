@@ -41,6 +41,10 @@ StageOption = Annotated[str, typer.Option("--stage", "-s", envvar="TURNOUT_STAGE
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ModelArgument = Annotated[str, typer.Argument(help="A model's name in models.yaml.", show_default=False)]
 StateOption = Annotated[Path, typer.Option("--state-dir", help="Where the local cloud keeps its state and logs.")]
+OptionalModelArgument = Annotated[str | None, typer.Argument(help="A model's name; left out: all.", show_default=False)]
+TrafficOption = Annotated[
+    int | None, typer.Option("--traffic", min=0, help="Requests a month to reckon with, instead of those counted.")
+]
 DEFAULT_CONFIG = Path("models.yaml")
 DEFAULT_STATE = Path(".turnout/local")
 
@@ -86,25 +90,54 @@ def validate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
 
 
 @app.command()
-def plan(config: ConfigOption = DEFAULT_CONFIG, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
-    """Show what `cdk deploy` would change for each model's serving."""
-    from turnout import deployed
-    from turnout import plan as planning
-
-    wanted = {name: spec.mode for name, spec in _load(config).models.items()}
-    now = {name: deployed.find_model(stage, name).mode for name in deployed.deployed_models(stage)}
-    steps = planning.plan(wanted, now)
+def plan(
+    model: OptionalModelArgument = None,
+    mode: Annotated[str | None, typer.Option("--mode", "-m", help="Plan for this mode, not the file's.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    traffic: TrafficOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what `cdk deploy` would change: steps, times, costs, and what clients would notice."""
+    if mode is not None and model is None:
+        raise typer.BadParameter("--mode wants a model: turnout plan MODEL --mode MODE.")
+    plans = _plans(config, stage, model, mode, traffic)
     if as_json:
-        _print_json([step.to_body() for step in steps])
+        _print_json([each.to_body() for each in plans])
         return
-    for step in steps:
-        change = f"{step.before} → {step.after}" if step.action == "switch" else step.after or step.before
-        out.print(f"[bold]{step.model}[/]: {step.action} ({change})")
-        out.print(f"  clients:  {step.clients}", markup=False)
-        out.print(f"  pipeline: {step.pipeline}", markup=False)
-        if step.note:
-            out.print(f"  note:     {step.note}", markup=False)
+    _print_plans(plans, whole=model is not None)
     out.print("Make it so with `cdk deploy --all`; `cdk diff --all` shows every resource.", style="dim")
+
+
+@app.command()
+def switch(
+    model: ModelArgument,
+    mode: Annotated[str, typer.Argument(help="The mode to serve it in.", show_default=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    traffic: TrafficOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write another mode into models.yaml and show what its deploy will do; `cdk deploy` does it."""
+    from handlers.contract.layout import stack_name
+    from turnout.config import write_whole
+
+    text = _edited(config, model, mode)
+    (plan,) = _plans(config, stage, model, mode, traffic)
+    written = plan.refusal is None and not dry_run
+    command = f"cdk deploy {stack_name(stage, model)}{'' if stage == 'dev' else f' -c stage={stage}'}"
+    if written:
+        write_whole(config, text)
+    if as_json:
+        _print_json({**plan.to_body(), "written": written, "command": command})
+    else:
+        _print_plans([plan], whole=True)
+    if plan.refusal is not None:
+        _refuse(plan, quiet=as_json)
+    if not as_json:
+        out.print(f"{config}: mode of {model} is {mode} now." if written else f"{config} is as it was.", markup=False)
+        out.print(f"Make it so with `{command}`.", style="dim")
 
 
 @app.command()
@@ -375,13 +408,60 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _load(path: Path):
+def _load(path: Path, text: str | None = None):
     from turnout.config import ConfigError, load
 
     try:
-        return load(path)
+        return load(path, text=text)
     except ConfigError as error:
         raise UserError(str(error)) from error
+
+
+def _edited(path: Path, model: str, mode: str) -> str:
+    """Return the text of a configuration with one mode changed. Raises UserError."""
+    from turnout.config import ConfigError, edit_mode
+
+    _load(path)  # a file that is wrong already is told as it stands
+    try:
+        return edit_mode(path.read_bytes().decode(), model, mode)
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+
+
+def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffic: int | None):
+    """Return plans for one model or for all; with a mode, as if the file said so."""
+    from turnout import plan as planning
+    from turnout.config import UnknownStage
+    from turnout.config import stage as stage_named
+    from turnout.switching import situation
+
+    written = _load(config).models
+    specs = written if mode is None else _load(config, _edited(config, model, mode)).models
+    if model is not None and model not in specs:
+        raise UserError(f"There is no model '{model}' in {config}.", f"There are: {', '.join(specs)}.")
+    try:
+        staged = stage_named(stage)
+    except UnknownStage as error:
+        raise UserError(f"{error}.") from error
+    if model is None:
+        return planning.plan_all(specs, situation.everything(stage, specs), staged, requests=traffic)
+    assumed = None if mode is None else written[model].mode
+    now = situation.look(stage, model, specs[model], assumed=assumed)
+    return [planning.plan_model(specs[model], now, staged, requests=traffic)]
+
+
+def _print_plans(plans, *, whole: bool) -> None:
+    from turnout.switching import report
+
+    for each in plans:
+        for number, line in enumerate(report.lines(each, whole=whole)):
+            out.print(line, markup=False, style="bold" if number == 0 else None)
+
+
+def _refuse(plan, *, quiet: bool) -> None:
+    if quiet:
+        raise typer.Exit(EXIT_FAILED)
+    raise UserError(f"Nothing was written: {plan.refusal}.")
 
 
 def _parse_body(text: str) -> dict:

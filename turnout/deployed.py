@@ -40,7 +40,7 @@ class Model:
     stack: str
     mode: str
     model_version: str
-    state_machine: str
+    state_machine: str | None  # None in modes that do not score in batch
     table_name: str
     front_door: str
 
@@ -111,7 +111,7 @@ def find_model(stage: str, name: str) -> Model:
         stack=stack,
         mode=outputs["Mode"],
         model_version=outputs["ModelVersion"],
-        state_machine=outputs["StateMachineArn"],
+        state_machine=outputs.get("StateMachineArn"),
         table_name=outputs["TableName"],
         front_door=outputs["FrontDoorName"],
     )

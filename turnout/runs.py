@@ -13,7 +13,7 @@ import boto3
 from handlers.contract import layout
 from handlers.contract.records import Run
 from turnout.deployed import Model, Platform
-from turnout.errors import RunFailed
+from turnout.errors import RunFailed, UserError
 
 POLL_SECONDS = 0.5
 
@@ -40,6 +40,11 @@ class Followed:
 
 def start(model: Model, *, now: datetime | None = None) -> str:
     """Start a run of `model` and return the execution's ARN."""
+    if model.state_machine is None:
+        raise UserError(
+            f"Model '{model.name}' is served in mode {model.mode}, which makes no runs.",
+            "Runs belong to batch, precompute and hybrid.",
+        )
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
     tag = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
     trigger = {"trigger": "manual", "slot": moment, "id": tag}

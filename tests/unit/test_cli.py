@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from handlers.contract.records import Generation, Pointer, Run
 from turnout import cli, deployed, runs
-from turnout.errors import NotDeployed
+from turnout.errors import NotDeployed, UserError
 from turnout.front_door import Answer, FrontDoor
+from turnout.switching import traffic
+from turnout.switching.clients import Recent
 
 GOOD = "models:\n  churn:\n    mode: batch\n    schedule: rate(1 day)\n    key: id\n    features: [x]\n    code: code\n"
 
@@ -17,6 +20,7 @@ class FakeModel:
     """A deployed model with two generations and one failed run."""
 
     name, mode, model_version, stack = "churn", "precompute", "abc123", "turnout-dev-churn"
+    state_machine, front_door, stage = "arn:machine", "door", "dev"
 
     def __init__(self):
         self.now = Pointer(results="g2", scores="g2", previous_scores="g1", revision=3)
@@ -43,6 +47,7 @@ class FakeModel:
         self.now = new
 
 
+WEEK = Recent(requests=1000, hits=973, misses=27)
 PLATFORM = deployed.Platform("dev", "turnout-dev-platform", "http://api", "api", "bucket", "topic")
 
 
@@ -52,6 +57,7 @@ def model(monkeypatch):
     monkeypatch.setattr(deployed, "find_model", lambda stage, name: fake)
     monkeypatch.setattr(deployed, "find_platform", lambda stage: PLATFORM)
     monkeypatch.setattr(deployed, "deployed_models", lambda stage: ["churn"])
+    monkeypatch.setattr(traffic, "recent", lambda model, column, now: WEEK)
     return fake
 
 
@@ -75,7 +81,9 @@ def main_exit_code(monkeypatch, *arguments) -> int:
     return ended.value.code
 
 
-@pytest.mark.parametrize("command", ["validate", "plan", "run", "runs", "predict", "rollback", "status", "local"])
+@pytest.mark.parametrize(
+    "command", ["validate", "plan", "switch", "run", "runs", "predict", "rollback", "status", "local"]
+)
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0
@@ -107,6 +115,120 @@ def test_an_invalid_file_fails_with_every_problem(project):
 def test_a_plan_names_the_switch(project, model):
     (step,) = json.loads(call("plan", "--json").stdout)
     assert (step["action"], step["before"], step["after"]) == ("switch", "precompute", "batch")
+
+
+def test_a_plan_for_another_mode_is_whole_and_writes_nothing(project, model):
+    shown = call("plan", "churn", "--mode", "hybrid")
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("churn: switch (precompute → hybrid)\n")
+    assert "97.3 % of the last 7 days' 1,000 requests" in " ".join(shown.stdout.split())
+    assert "1. create" in shown.stdout
+    (body,) = json.loads(call("plan", "churn", "--mode", "hybrid", "--traffic", "5", "--json").stdout)
+    assert body["transition"]["created"] == ["serverless endpoint"]
+    assert body["cost"]["assumptions"][0] == "5 requests a month (as given)"
+    assert (project / "models.yaml").read_text() == GOOD
+
+
+def test_a_plan_for_a_mode_wants_a_model(project, model):
+    assert call("plan", "--mode", "hybrid").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", "chrun"), "There is no model 'chrun' in models.yaml. There are: churn."),
+        (("plan", "--stage", "test"), "there is no stage 'test'"),
+        (("switch", "chrun", "hybrid"), "Did you mean 'churn'?"),
+        (("switch", "churn", "hybird"), "'hybird' is no mode"),
+        (("switch", "churn", "streaming"), "not available yet"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_and_nothing_is_written(project, model, monkeypatch, capsys, arguments, said):
+    assert main_exit_code(monkeypatch, *arguments) == 1
+    assert said in capsys.readouterr().err
+    assert (project / "models.yaml").read_text() == GOOD
+
+
+def test_a_switch_changes_one_word(project, model):
+    text = "# mine\r\n" + GOOD.replace("mode: batch", "mode: batch   # for now")
+    (project / "models.yaml").write_bytes(text.encode())
+    done = call("switch", "churn", "hybrid")
+    assert done.exit_code == 0
+    assert (project / "models.yaml").read_bytes().decode() == text.replace("mode: batch", "mode: hybrid")
+    assert "Make it so with `cdk deploy turnout-dev-churn`." in done.stdout
+    assert sorted(path.name for path in project.iterdir()) == ["code", "models.yaml"]
+
+
+def test_a_switch_in_another_stage_says_so_in_its_command(project, model):
+    done = json.loads(call("switch", "churn", "hybrid", "--stage", "prod", "--json").stdout)
+    assert done["command"] == "cdk deploy turnout-prod-churn -c stage=prod"
+    assert done["written"] is True
+
+
+def test_a_dry_run_writes_nothing(project, model):
+    shown = call("switch", "churn", "hybrid", "--dry-run")
+    assert "models.yaml is as it was." in shown.stdout
+    assert json.loads(call("switch", "churn", "hybrid", "-n", "--json").stdout)["written"] is False
+    assert (project / "models.yaml").read_text() == GOOD
+
+
+def test_a_switch_that_takes_answers_away_is_refused_until_acknowledged(project, model, monkeypatch, capsys):
+    (project / "models.yaml").write_text(GOOD.replace("batch", "precompute"))
+    assert main_exit_code(monkeypatch, "switch", "churn", "batch") == 1
+    said = capsys.readouterr()
+    assert "churn: switch (precompute → batch)" in said.out, "the plan is shown all the same"
+    assert said.err.startswith("turnout: Nothing was written: model 'churn' answers requests in mode precompute")
+    assert "mode: precompute" in (project / "models.yaml").read_text()
+    refused = call("switch", "churn", "batch", "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["written"]) == (1, False)
+    acknowledged = GOOD.replace("batch", "precompute") + "    acknowledge: [lost-answers]\n"
+    (project / "models.yaml").write_text(acknowledged)
+    assert call("switch", "churn", "batch").exit_code == 0
+    assert (project / "models.yaml").read_text() == acknowledged.replace("precompute", "batch")
+
+
+def test_a_switch_without_aws_compares_with_the_file_and_says_so(project, monkeypatch):
+    def silent(stage, name):
+        raise UserError("No answer from AWS: no credentials.", "Check them.")
+
+    monkeypatch.setattr(deployed, "find_model", silent)
+    done = call("switch", "churn", "hybrid")
+    assert done.exit_code == 0
+    assert "No answer from AWS: no credentials. Compared with the word in the file." in " ".join(done.stdout.split())
+    assert "mode: hybrid" in (project / "models.yaml").read_text()
+
+
+def test_a_switch_of_what_is_not_deployed_loses_nobodys_answers(project, monkeypatch):
+    def missing(stage, name):
+        raise NotDeployed("Stack turnout-dev-churn is not deployed here.", "Run `cdk deploy --all` first.")
+
+    monkeypatch.setattr(deployed, "find_model", missing)
+    (project / "models.yaml").write_text(GOOD.replace("batch", "precompute"))
+    assert call("switch", "churn", "batch").exit_code == 0
+
+
+def test_a_file_that_is_wrong_already_is_told_before_anything_else(project, model, monkeypatch, capsys):
+    broken = GOOD + "    colour: red\n"
+    (project / "models.yaml").write_text(broken)
+    assert main_exit_code(monkeypatch, "switch", "churn", "hybrid") == 1
+    assert "colour" in capsys.readouterr().err
+    assert (project / "models.yaml").read_text() == broken
+
+
+def test_a_metric_that_may_not_be_read_is_a_note(project, model, monkeypatch):
+    def denied(model, column, now):
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetMetricData")
+
+    monkeypatch.setattr(traffic, "recent", denied)
+    shown = " ".join(call("plan", "churn", "--mode", "hybrid").stdout.split())
+    assert "The recent past could not be read" in shown
+    assert "What clients asked for of late is not known." in shown
+
+
+def test_a_run_in_a_mode_without_runs_is_refused(model, monkeypatch, capsys):
+    model.state_machine, model.mode = None, "realtime"
+    assert main_exit_code(monkeypatch, "run", "churn") == 1
+    assert "which makes no runs" in capsys.readouterr().err
 
 
 def test_runs_show_what_went_wrong(model):

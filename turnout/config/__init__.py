@@ -1,11 +1,11 @@
 """`models.yaml` as typed specifications; every problem gathered and reported in the file's own terms."""
 
 from turnout.config.cards import to_card
-from turnout.config.editing import edit_mode
+from turnout.config.editing import edit_mode, write_whole
 from turnout.config.problems import ConfigError, Problem
 from turnout.config.reading import artifact_problems, load
 from turnout.config.specs import Config, ModelSpec
-from turnout.config.stages import STAGES, Stage, stage
+from turnout.config.stages import STAGES, Stage, UnknownStage, stage
 
 __all__ = [
     "STAGES",
@@ -14,9 +14,11 @@ __all__ = [
     "ModelSpec",
     "Problem",
     "Stage",
+    "UnknownStage",
     "artifact_problems",
     "edit_mode",
     "load",
     "stage",
     "to_card",
+    "write_whole",
 ]

@@ -1,6 +1,10 @@
 """Changes to the text of `models.yaml` that leave everything else in it as it stands."""
 
 import difflib
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import yaml
 
@@ -21,6 +25,22 @@ def edit_mode(text: str, model: str, mode: str) -> str:
     if not old:
         raise _cannot(word.line, model, "the mode is written with escapes", "Write it as a plain word.")
     return f"{before}{head}{mode}{tail}{after}"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a text in a file's place in one go: readers see the old file or the new one, never a part."""
+    original = path.resolve()
+    handle, name = tempfile.mkstemp(prefix=f".{original.name}.", dir=original.parent)
+    try:
+        with os.fdopen(handle, "wb") as draft:
+            draft.write(text.encode("utf-8"))
+            draft.flush()
+            os.fsync(draft.fileno())
+        shutil.copymode(original, name)
+        os.replace(name, original)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 class _Word:

@@ -27,15 +27,17 @@ Section = TypeVar("Section", bound=BaseModel)
 _STAND_INS: dict[str, Any] = {"mode": ServingMode.REALTIME.value, "key": {"column": "the key"}, "features": {"-": {}}}
 
 
-def load(path: Path, *, root: Path | None = None) -> Config:
+def load(path: Path, *, root: Path | None = None, text: str | None = None) -> Config:
     """Return the configuration in a file. Raises ConfigError that holds everything that is wrong with it.
+
+    `text` stands for what the file is going to hold, if it is not to be read.
 
     Code folders are looked for under `root`; by default that is the nearest folder, from the file's own
     upwards, that holds `model_code/`, or else the file's own.
     """
     path = Path(path)
     root = Path(root) if root is not None else _find_root(path)
-    reader = _Reader(path, root)
+    reader = _Reader(path, root, text)
     models, platform = reader.read()
     problems = sorted(reader.problems, key=lambda problem: (problem.file != reader.shown, problem.file, problem.line))
     if any(problem.severity == "error" for problem in problems):
@@ -101,15 +103,17 @@ class _Subject:
 class _Reader:
     """Reads one file; `problems` grows on the way."""
 
-    def __init__(self, path: Path, root: Path) -> None:
+    def __init__(self, path: Path, root: Path, text: str | None = None) -> None:
         self.path = path
+        self.text = text
         self.root = root
         self.shown = _shown(path)
         self.problems: list[Problem] = []
 
     def read(self) -> tuple[dict[str, ModelSpec], PlatformSpec]:
         """Return what could be read. Raises ConfigError where the file is not YAML at all."""
-        tree, problems = document.read(self.path, self.shown)
+        given = self.text is not None
+        tree, problems = document.parse(self.text, self.shown) if given else document.read(self.path, self.shown)
         if tree is None:
             raise ConfigError(problems)
         self.problems += [_name_model(problem, tree.get("models")) for problem in problems]

@@ -10,6 +10,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from turnout.config.problems import quote
 
@@ -202,3 +203,36 @@ def _nearest_zone(name: str, known: set[str]) -> str:
     wanted = name.rpartition("/")[2].casefold().replace(" ", "_")
     close = difflib.get_close_matches(wanted, cities, 1) if wanted else []
     return f"Did you mean {cities[close[0]]}?" if close else "Write an IANA name such as Europe/Berlin or UTC."
+
+
+def runs_a_month(schedule: Any) -> float | None:
+    """Return how many runs of a legal schedule to expect in 30.4 days; None where data decides, not time."""
+    if schedule.rate is not None:
+        return timedelta(days=30.4) / rate_interval(schedule.rate)
+    if schedule.at is not None:
+        return 1.0
+    if schedule.cron is None:
+        return None
+    minutes, hours, month_days, months, week_days, _ = (
+        _how_many(part, rule) for part, rule in zip(schedule.cron.split(), _FIELDS, strict=True)
+    )
+    days = month_days if month_days is not None else 30.4 if week_days is None else week_days * 30.4 / 7
+    return (minutes or 60) * (hours or 24) * days * (months or 12) / 12
+
+
+def _how_many(part: str, rule: _Field) -> float | None:
+    """Return how many values a legal cron field names; None for all of them. `L`, `15W` and `2#1` name one day."""
+    if part in ("*", "?"):
+        return None
+    count = 0.0
+    for item in part.upper().split(","):
+        span, _, step = item.partition("/")
+        first, _, last = span.partition("-")
+        if re.fullmatch(rule.special or "(?!)", item):
+            count += 7 / 30.4 if rule.names == DAYS and item != "L" else 1
+            continue
+        low = rule.low if first == "*" else _number(first, rule)
+        high = rule.high if step or first == "*" else low
+        high = _number(last, rule) if last else high
+        count += len(range(low, high + 1, int(step or 1)))
+    return count

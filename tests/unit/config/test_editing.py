@@ -1,8 +1,10 @@
 """Changing one word of models.yaml."""
 
+import os
+
 import pytest
 
-from turnout.config import ConfigError, edit_mode
+from turnout.config import ConfigError, edit_mode, write_whole
 
 TEXT = """\
 # what we serve
@@ -56,3 +58,35 @@ def test_line_ends_of_windows_stay():
 def test_what_cannot_be_changed_is_said(text, model, mode, message):
     with pytest.raises(ConfigError, match=message):
         edit_mode(text, model, mode)
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_rights_and_its_link(tmp_path):
+    real, link = tmp_path / "real.yaml", tmp_path / "models.yaml"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write_whole(link, "new\r\n")
+    assert real.read_bytes() == b"new\r\n"
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models.yaml", "real.yaml"]
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "models.yaml"
+    path.write_text("old")
+
+    def full(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", "# größe 🚂\r\n"])
+def test_what_comes_before_the_word_does_not_move_it(start):
+    text = f"{start}models:\r\n  churn:\r\n    mode: batch # why\r\n"
+    assert edit_mode(text, "churn", "hybrid") == text.replace("batch", "hybrid")

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from turnout.config import schedules
 from turnout.config.schedules import check_at, check_cron, check_rate, check_timezone, rate_interval
+from turnout.config.specs import ScheduleSpec
 
 
 @pytest.mark.parametrize(
@@ -142,3 +144,27 @@ def test_the_nearest_time_zone_is_named():
 def test_a_machine_without_time_zones_says_how_to_get_them(monkeypatch):
     monkeypatch.setattr("turnout.config.schedules._zones", set)
     assert "pip install tzdata" in check_timezone("Mars/Olympus")[1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "runs"),
+    [
+        ({"rate": "1 day"}, 30.4),
+        ({"rate": "6 hours"}, 121.6),
+        ({"at": "2030-01-01T00:00:00"}, 1),
+        ({"on_new_data": True}, None),
+        ({"cron": "0 6 * * ? *"}, 30.4),
+        ({"cron": "0,30 6 * * ? *"}, 60.8),
+        ({"cron": "0/15 8-18 ? * mon-fri *"}, 4 * 11 * 5 * 30.4 / 7),
+        ({"cron": "0 */6 * * ? *"}, 4 * 30.4),
+        ({"cron": "0 6 1,15 * ? *"}, 2),
+        ({"cron": "0 6 L * ? *"}, 1),
+        ({"cron": "0 6 15W 1-6 ? *"}, 0.5),
+        ({"cron": "0 6 ? * 6L *"}, 1),
+        ({"cron": "0 6 ? * 2#1 *"}, 1),
+        ({"cron": "0 6 ? * L *"}, 30.4 / 7),
+        ({"cron": "* * * * ? *"}, 60 * 24 * 30.4),
+    ],
+)
+def test_runs_of_a_month_are_counted_from_the_expression(schedule, runs):
+    assert schedules.runs_a_month(ScheduleSpec(**schedule)) == (runs if runs is None else pytest.approx(runs))

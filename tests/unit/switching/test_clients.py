@@ -1,0 +1,109 @@
+"""What clients would notice: shares of the recent past, in numbers that were worked out by hand."""
+
+import pytest
+
+from handlers.contract.modes import ServingMode
+from turnout.switching.clients import Notice, Recent, dollars, notice, percent
+from turnout.switching.transitions import pairs
+
+B, P, H = ServingMode.BATCH, ServingMode.PRECOMPUTE, ServingMode.HYBRID
+R, S, A = ServingMode.REALTIME, ServingMode.SERVERLESS, ServingMode.ASYNC
+WEEK = Recent(requests=1000, hits=973, misses=27)
+SAMPLED = Recent(requests=1000, sampled=200, sampled_known=150, generation="g7")
+
+
+def told(before, after, recent=WEEK, **more) -> Notice:
+    return notice(before, after, fallback=more.pop("fallback", "serverless"), recent=recent, **more)
+
+
+def test_misses_that_hybrid_would_serve():
+    said = told(P, H, live_usd=3.1)
+    assert said.sentence == (
+        "97.3 % of the last 7 days' 1,000 requests had a key in the newest generation and would get what they get "
+        "now; 2.7 % had none and would get a live prediction (given features) instead of 404 unknown_key. "
+        "Serving those costs $3.10 a month."
+    )
+    assert (said.changed, said.lost) == (pytest.approx(0.027), 0)
+    assert said.basis == "973 hits and 27 misses that the front door counted"
+
+
+def test_live_answers_that_precompute_would_not_give():
+    said = told(R, P, SAMPLED, live_usd=3.1)
+    assert said.lost == pytest.approx(0.25)
+    assert said.changed == 1
+    assert "25.0 % had none and would get 404 unknown_key instead of a live prediction" in said.sentence
+    assert "`hybrid` would serve those for $3.10 a month" in said.sentence
+    assert said.basis == "a sample of 200 logged keys against generation g7"
+
+
+def test_full_coverage_loses_nothing():
+    said = told(R, P, Recent(requests=1000, sampled=50, sampled_known=50, generation="g7"))
+    assert said.lost == 0
+    assert "404" not in said.sentence
+
+
+def test_everything_is_lost_to_batch():
+    assert told(R, B).lost == 1
+    assert told(R, B).sentence == (
+        "All of the last 7 days' 1,000 requests would get 409 with the place of the results instead of a live "
+        "prediction (given features)."
+    )
+    assert told(P, B).lost == pytest.approx(0.973), "who got 404 loses nothing"
+
+
+def test_another_endpoint_gives_the_same_answers():
+    assert told(R, S) == Notice(
+        "All of the last 7 days' 1,000 requests would get what they get now.", told(R, S).basis, 0, 0
+    )
+    assert "get 202 and the prediction later" in told(R, A).sentence
+
+
+def test_hybrid_answers_misses_as_its_fallback_does():
+    assert "2.7 % had none and would get 202" in told(P, H, fallback="async").sentence
+    assert told(A, H, fallback="async").changed == pytest.approx(0.973)
+
+
+@pytest.mark.parametrize(("before", "after"), pairs())
+def test_no_requests_are_said_and_lose_nothing(before, after):
+    said = told(before, after, Recent())
+    assert said.sentence == "No requests in the last 7 days: nobody would notice."
+    assert (said.changed, said.lost) == (0, 0)
+
+
+@pytest.mark.parametrize(("before", "after"), pairs())
+def test_what_nobody_could_look_up_is_not_made_up(before, after):
+    said = told(before, after, None)
+    assert "not known" in said.sentence
+    assert (said.lost is None) is (after is B or (after is P and before in (H, R, S, A)))
+
+
+def test_unknown_coverage_is_said():
+    said = told(R, P, Recent(requests=1000))
+    assert said.sentence.startswith("Nothing tells how many of the last 7 days' 1,000 requests had a key")
+    assert said.lost is None
+    assert told(B, P, Recent(requests=1000)).lost == 0
+
+
+def test_a_sample_is_newer_knowledge_than_the_counts():
+    both = Recent(requests=10, hits=1, misses=9, sampled=4, sampled_known=3)
+    assert both.coverage == 0.75
+    assert Recent(requests=10, hits=1, misses=9).coverage == 0.1
+    assert Recent(requests=10).coverage is None
+
+
+def test_a_month_is_extrapolated_from_the_days():
+    assert Recent(days=7, requests=700).a_month == 3040
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"), [(0, "$0.00"), (0.0001, "less than $0.01"), (0.005, "$0.01"), (1234.5, "$1,234.50")]
+)
+def test_something_is_never_nothing(usd, text):
+    assert dollars(usd) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0 %"), (1.0, "100 %"), (0.9999, "99.9 %"), (0.0001, "0.1 %"), (0.5, "50.0 %")]
+)
+def test_percentages_never_round_a_part_away(share, text):
+    assert percent(share) == text

@@ -1,0 +1,181 @@
+"""Reading counts, log lines and keys, through fakes that answer as AWS does."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from handlers.contract.key_hash import key_hash
+from handlers.contract.records import Generation, Pointer
+from turnout.switching import traffic
+from turnout.switching.traffic import LINES_A_DAY, counted, keys, log_group, logged
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+START = NOW - timedelta(days=7)
+
+
+class Model:
+    """A deployed model whose generation g7 has the keys 1 and 2."""
+
+    name, stage, front_door = "churn", "dev", "door"
+
+    def __init__(self, rows=2):
+        self.rows = rows
+
+    def pointer(self):
+        return Pointer(results="g7")
+
+    def generation(self, generation_id):
+        uri = f"s3://data/results/churn/date=2026-11-22/run={generation_id}/"
+        return Generation(generation_id, "v", "t", "t", self.rows, self.rows, 0, 0, "string", uri, None, 1)
+
+
+class CloudWatch:
+    def __init__(self, **sums):
+        self.sums, self.asked = sums, []
+
+    def get_paginator(self, name):
+        assert name == "get_metric_data"
+        return self
+
+    def paginate(self, **request):
+        self.asked.append(request)
+        for query in request["MetricDataQueries"]:
+            values = self.sums.get(query["Id"], [])
+            yield {"MetricDataResults": [{"Id": query["Id"], "Values": values[:1]}]}
+            yield {"MetricDataResults": [{"Id": query["Id"], "Values": values[1:]}]}
+
+
+class Logs:
+    """Log lines by day since START; one empty page comes before each day's lines."""
+
+    def __init__(self, *days):
+        self.days, self.asked = days, []
+
+    def filter_log_events(self, **request):
+        self.asked.append(request)
+        if "nextToken" not in request:
+            return {"events": [], "nextToken": "more"}
+        day = round((request["startTime"] / 1000 - START.timestamp()) / 86400)
+        lines = self.days[day] if day < len(self.days) else []
+        return {"events": [{"message": line} for line in lines]}
+
+
+class S3:
+    def __init__(self, **files):
+        self.files = files
+
+    def get_paginator(self, name):
+        assert name == "list_objects_v2"
+        return self
+
+    def paginate(self, Bucket, Prefix):
+        assert (Bucket, Prefix) == ("data", "results/churn/date=2026-11-22/run=g7/")
+        yield {}
+        yield {"Contents": [{"Key": name} for name in [*self.files, "note.txt"]]}
+
+    def get_object(self, Bucket, Key):
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"id": self.files[Key], "p": [0.5] * len(self.files[Key])}), sink)
+        return {"Body": io.BytesIO(sink.getvalue())}
+
+
+class Lambda:
+    def __init__(self, **configuration):
+        self.configuration = configuration
+
+    def get_function_configuration(self, FunctionName):
+        return self.configuration
+
+
+def line(*asked):
+    hashes = [key_hash("churn", key) for key in asked]
+    return json.dumps({"status": 200, "key_hash": hashes if len(hashes) > 1 else hashes[0]})
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """Give the module these clients."""
+
+    def give(**clients):
+        monkeypatch.setattr(traffic.boto3, "client", lambda service: clients[service])
+
+    return give
+
+
+def test_counts_are_summed_over_pages_for_one_model():
+    cloudwatch = CloudWatch(requests=[5.0, 7.0], hits=[11.0], misses=[])
+    assert counted(cloudwatch, Model(), START, NOW) == {"requests": 12, "hits": 11, "misses": 0}
+    (request,) = cloudwatch.asked
+    metric = request["MetricDataQueries"][1]["MetricStat"]["Metric"]
+    assert (metric["Namespace"], metric["MetricName"]) == ("Turnout", "Hits")
+    assert metric["Dimensions"] == [{"Name": "Stage", "Value": "dev"}, {"Name": "Model", "Value": "churn"}]
+
+
+def test_the_log_group_is_the_functions_own():
+    assert log_group(Lambda(LoggingConfig={"LogGroup": "mine"}), "door") == "mine"
+    assert log_group(Lambda(), "door") == "/aws/lambda/door"
+
+
+def test_each_day_gives_its_first_lines_and_what_is_not_ours_is_passed_over():
+    busy = [line("a")] * (LINES_A_DAY + 50)
+    logs = Logs(busy, ["START RequestId: 1", "[1]", '{"status": 200}', line("b"), line("c", "d")])
+    found = list(logged(logs, "mine", START, 7))
+    assert found.count(key_hash("churn", "a")) == LINES_A_DAY
+    assert found[LINES_A_DAY:] == [key_hash("churn", key) for key in "bcd"]
+    assert {request["logGroupName"] for request in logs.asked} == {"mine"}
+
+
+def test_pages_without_end_are_not_read_without_end():
+    class Endless:
+        calls = 0
+
+        def filter_log_events(self, **request):
+            self.calls += 1
+            return {"events": [], "nextToken": "more"}
+
+    endless = Endless()
+    assert list(logged(endless, "mine", START, 1)) == []
+    assert endless.calls == traffic.PAGES_A_DAY
+
+
+def test_keys_come_from_the_generations_files():
+    assert sorted(keys(S3(**{"a.parquet": ["1"], "b.parquet": ["2"]}), Model().generation("g7"), "id")) == ["1", "2"]
+
+
+def test_lookups_that_were_counted_need_no_sample(aws):
+    aws(cloudwatch=CloudWatch(requests=[10], hits=[9], misses=[1]))
+    found = traffic.recent(Model(), "id", now=NOW)
+    assert (found.requests, found.coverage, found.sampled) == (10, 0.9, 0)
+
+
+def test_live_requests_are_sampled_against_the_newest_generation(aws):
+    logs = Logs([line("1"), line("1"), line("3")], [line(2)])
+    aws(cloudwatch=CloudWatch(requests=[4]), logs=logs, s3=S3(**{"a.parquet": ["1", "2"]}), **{"lambda": Lambda()})
+    found = traffic.recent(Model(), "id", now=NOW)
+    assert (found.sampled, found.sampled_known, found.generation) == (4, 3, "g7")
+    assert found.coverage == 0.75
+
+
+def test_a_quiet_week_is_not_sampled(aws):
+    aws(cloudwatch=CloudWatch())
+    assert traffic.recent(Model(), "id", now=NOW).requests == 0
+
+
+def test_a_generation_too_large_to_read_leaves_coverage_unknown(aws):
+    aws(cloudwatch=CloudWatch(requests=[4]))
+    assert traffic.recent(Model(rows=traffic.MOST_KEYS + 1), "id", now=NOW).coverage is None
+
+
+def test_without_logged_keys_coverage_is_unknown(aws):
+    aws(cloudwatch=CloudWatch(requests=[4]), logs=Logs(), **{"lambda": Lambda()})
+    assert traffic.recent(Model(), "id", now=NOW).coverage is None
+
+
+def test_hashes_tell_keys_and_models_apart_and_numbers_are_text():
+    assert key_hash("churn", 1) == key_hash("churn", "1") != key_hash("churn", "01")
+    assert key_hash("churn", "1") != key_hash("other", "1")
+    assert len(key_hash("m" * 32, "k" * 2000)) == 16

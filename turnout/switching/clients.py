@@ -1,0 +1,212 @@
+"""What a caller gets, mode by mode, and how much of the recent past a switch would have answered differently."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from handlers.contract.modes import ServingMode
+
+
+class Outcome(Enum):
+    """What one request gets. The text completes "requests get ..."."""
+
+    SCORE = "the score from the newest generation"
+    LIVE = "a live prediction (given features)"
+    LATER = "202 and the prediction later (given features)"
+    UNKNOWN = "404 unknown_key"
+    REFUSED = "409 with the place of the results"
+
+    @property
+    def answered(self) -> bool:
+        return self not in (Outcome.UNKNOWN, Outcome.REFUSED)
+
+
+@dataclass(frozen=True)
+class Callers:
+    """One mode as callers see it: a key that the newest generation has, and one that it lacks."""
+
+    covered: Outcome
+    uncovered: Outcome | None  # None: whatever the endpoint behind it gives
+    sentence: str
+    watch: str = ""  # what surprises
+
+    @property
+    def looks_up(self) -> bool:
+        return self.covered is Outcome.SCORE
+
+
+#: One line per mode that can be deployed.
+CALLERS: dict[ServingMode, Callers] = {
+    ServingMode.BATCH: Callers(
+        Outcome.REFUSED, Outcome.REFUSED, "Requests get 409 with the place of the Parquet results."
+    ),
+    ServingMode.PRECOMPUTE: Callers(
+        Outcome.SCORE,
+        Outcome.UNKNOWN,
+        "Requests by key are answered from the newest generation; other keys get 404.",
+    ),
+    ServingMode.HYBRID: Callers(
+        Outcome.SCORE,
+        None,
+        "Requests by key are answered from the newest generation; others that carry features go to the model.",
+        "Past the cap on live calls, misses get 429 until the next minute.",
+    ),
+    ServingMode.REALTIME: Callers(
+        Outcome.LIVE, Outcome.LIVE, "Requests with features are answered by the model; a key alone gets 422."
+    ),
+    ServingMode.SERVERLESS: Callers(
+        Outcome.LIVE,
+        Outcome.LIVE,
+        "Requests with features are answered by the model; a key alone gets 422.",
+        "After a quiet while the first request waits seconds; past max_concurrency they get 429.",
+    ),
+    ServingMode.ASYNC: Callers(
+        Outcome.LATER,
+        Outcome.LATER,
+        "Requests with features get 202 and a location to poll; a key alone gets 422.",
+        "From rest the first answer takes minutes.",
+    ),
+}
+
+#: hybrid answers misses as the endpoint behind it does.
+_FALLBACK = {"realtime": Outcome.LIVE, "serverless": Outcome.LIVE, "async": Outcome.LATER}
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A model's traffic of the last `days`, as its front door counted and logged it.
+
+    `hits` and `misses` count lookups; `sampled` counts logged keys, `sampled_known` those that the generation has.
+    """
+
+    days: int = 7
+    requests: int = 0
+    hits: int = 0
+    misses: int = 0
+    sampled: int = 0
+    sampled_known: int = 0
+    generation: str | None = None  # with which the sample was compared
+
+    @property
+    def coverage(self) -> float | None:
+        """Return the share of requests whose key the generation has; None where nothing tells.
+
+        The sample is newer knowledge than the counts: it is compared with the generation that is visible now.
+        """
+        if self.sampled:
+            return self.sampled_known / self.sampled
+        lookups = self.hits + self.misses
+        return self.hits / lookups if lookups else None
+
+    @property
+    def a_month(self) -> int:
+        return round(self.requests * 30.4 / self.days)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What clients would notice of a switch. Shares are of requests, 0 to 1; None where nothing tells."""
+
+    sentence: str
+    basis: str
+    changed: float | None
+    lost: float | None
+
+    def to_body(self) -> dict[str, object]:
+        return {"sentence": self.sentence, "basis": self.basis, "changed": self.changed, "lost": self.lost}
+
+
+def outcomes(mode: ServingMode, fallback: str) -> tuple[Outcome, Outcome]:
+    """Return what covered and uncovered keys get."""
+    callers = CALLERS[mode]
+    return callers.covered, callers.uncovered or _FALLBACK[fallback]
+
+
+def notice(
+    before: ServingMode, after: ServingMode, *, fallback: str, recent: Recent | None, live_usd: float | None = None
+) -> Notice:
+    """Say what share of the recent past's requests would have been answered differently, and how.
+
+    `recent` of None means that nobody could look. `live_usd` is what answering misses live costs a month.
+    """
+    now, then = outcomes(before, fallback), outcomes(after, fallback)
+    if recent is None:
+        loses = any(old.answered and not new.answered for old, new in zip(now, then, strict=True))
+        changed, lost = (0.0 if now == then else None), (None if loses else 0.0)
+        return Notice("What clients asked for of late is not known.", "", changed, lost)
+    if not recent.requests:
+        return Notice(f"No requests in the last {recent.days} days: nobody would notice.", "the front door", 0.0, 0.0)
+    groups = _groups(now, then, recent.coverage)
+    asked = f"the last {recent.days} days' {recent.requests:,} requests"
+    basis = _basis(recent)
+    if groups is None:
+        sentence = (
+            f"Nothing tells how many of {asked} had a key in the newest generation: the others would get "
+            f"{then[1].value} instead of {now[1].value}."
+        )
+        return Notice(sentence, basis, None, None if now[1].answered and not then[1].answered else 0.0)
+    changed = sum(group.share for group in groups if group.before is not group.after)
+    lost = sum(group.share for group in groups if group.before.answered and not group.after.answered)
+    return Notice(_sentence(groups, asked, live_usd), basis, changed, lost)
+
+
+@dataclass(frozen=True)
+class _Group:
+    share: float
+    before: Outcome
+    after: Outcome
+    which: str
+
+
+def _groups(
+    before: tuple[Outcome, Outcome], after: tuple[Outcome, Outcome], coverage: float | None
+) -> list[_Group] | None:
+    """Return the requests by what they get, empty groups left out; None where coverage matters and is unknown."""
+    if before[0] is before[1] and after[0] is after[1]:
+        return [_Group(1.0, before[0], after[0], "all")]
+    if coverage is None:
+        return None
+    known = _Group(coverage, before[0], after[0], "had a key in the newest generation")
+    unknown = _Group(1 - coverage, before[1], after[1], "had none")
+    return [group for group in (known, unknown) if group.share > 0]
+
+
+def _sentence(groups: list[_Group], asked: str, live_usd: float | None) -> str:
+    parts = []
+    for index, group in enumerate(groups):
+        of = f" of {asked}" if index == 0 else ""
+        who = f"All{of}" if group.which == "all" else f"{percent(group.share)}{of} {group.which}"
+        parts.append(f"{who}{_change(group)}")
+    text = "; ".join(parts) + "."
+    if live_usd is not None and any(g.after is Outcome.UNKNOWN and g.before is not g.after for g in groups):
+        text += f" `hybrid` would serve those for {dollars(live_usd)} a month."
+    elif live_usd is not None and any(g.before is Outcome.UNKNOWN and g.after.answered for g in groups):
+        text += f" Serving those costs {dollars(live_usd)} a month."
+    return text
+
+
+def _change(group: _Group) -> str:
+    joiner = " would" if group.which == "all" else " and would"
+    if group.before is group.after:
+        return f"{joiner} get what they get now"
+    return f"{joiner} get {group.after.value} instead of {group.before.value}"
+
+
+def dollars(usd: float) -> str:
+    """Return an amount as text in which something is never nothing."""
+    return f"${usd:,.2f}" if usd >= 0.005 or usd == 0 else "less than $0.01"
+
+
+def percent(share: float) -> str:
+    """Return a share as text that never rounds a part away: 99.97 % stays below 100, 0.01 % above 0."""
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", " %")
+    shown = min(max(share * 100, 0.1), 99.9)
+    return f"{shown:.1f} %"
+
+
+def _basis(recent: Recent) -> str:
+    if recent.sampled:
+        return f"a sample of {recent.sampled:,} logged keys against generation {recent.generation}"
+    if recent.hits + recent.misses:
+        return f"{recent.hits:,} hits and {recent.misses:,} misses that the front door counted"
+    return "the front door's count of requests; no lookup was counted and no key logged"

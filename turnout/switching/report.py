@@ -1,0 +1,91 @@
+"""A plan as text for people: lines of at most 80 columns."""
+
+import textwrap
+from collections.abc import Iterator
+
+from turnout.cost import Cost, Line
+from turnout.plan import Plan
+from turnout.switching.parts import EXPERIENCE
+from turnout.switching.transitions import Transition, spell
+
+WIDTH = 80
+_LABEL = 11
+
+
+def lines(plan: Plan, *, whole: bool) -> Iterator[str]:
+    """Yield a plan's lines. `whole` adds steps, resources, the bill and what it rests on."""
+    change = f"{plan.before} → {plan.after}" if plan.action == "switch" else str(plan.after or plan.before)
+    yield f"{plan.model}: {plan.action} ({change})"
+    yield from _labelled("clients", plan.clients)
+    if plan.notice is not None:
+        basis = f" (From {plan.notice.basis}.)" if plan.notice.basis else ""
+        yield from _labelled("last week", f"{plan.notice.sentence}{basis}")
+    if plan.transition is not None:
+        yield from _transition(plan.transition, whole=whole)
+    if plan.cost_after is not None:
+        yield from _costs(plan, whole=whole)
+    for note in plan.notes:
+        yield from _labelled("note", note)
+    for warning in plan.warnings:
+        yield from _labelled("warning", warning)
+    if plan.refusal is not None:
+        yield from _labelled("needs", f"{plan.refusal}.")
+
+
+def _transition(switch: Transition, *, whole: bool) -> Iterator[str]:
+    yield from _labelled("ready in", f"{spell(switch.seconds)} from the start of `cdk deploy`")
+    if whole:
+        for number, step in enumerate(switch.steps, 1):
+            took = f" ({spell(step.seconds)})" if step.seconds.most else ""
+            yield from _labelled("steps" if number == 1 else "", f"{number}. {step.name}: {step.what}{took}", hang=3)
+        sources = [f"{s.name}: {s.seconds.source}" for s in switch.steps if s.seconds.source not in ("", EXPERIENCE)]
+        yield from _labelled("times", "; ".join([EXPERIENCE, *sources]))
+        for label, names in (
+            ("created", switch.created),
+            ("kept", switch.kept),
+            ("removed", switch.removed),
+            ("left", switch.left),
+        ):
+            if names:
+                yield from _labelled(label, ", ".join(names))
+    yield from _labelled("way back", f"{'instant: ' if switch.instant else ''}{switch.way_back}")
+
+
+def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
+    after, before = plan.cost_after, plan.cost_before
+    was = f"{total(before)} before, " if before is not None and plan.action == "switch" else ""
+    yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} (us-east-1 list prices)")
+    if not whole:
+        return
+    for each in ([before] if was else []) + [after]:
+        yield from _labelled("", f"{each.mode}:")
+        for line in each.lines:
+            yield from _bill(line)
+    if plan.workload is not None:
+        yield from _labelled("rests on", "; ".join(plan.workload.notes))
+
+
+def _bill(line: Line) -> Iterator[str]:
+    amount = "unknown" if line.usd is None else f"{line.usd:,.2f}"
+    doubt = "" if line.confidence == "verified" else f" [price: {line.confidence}]"
+    yield from _labelled("", f"{amount:>10}  {line.what}: {line.how}{doubt}", hang=12)
+
+
+def total(cost: Cost) -> str:
+    """Return a bill's sum as text that says when a part of it has no known price."""
+    at_least = "" if cost.complete else "at least "
+    about = "about " if cost.complete and cost.unsure else ""
+    return f"{at_least}{about}${cost.usd:,.2f}"
+
+
+def _labelled(label: str, text: str, *, hang: int = 0) -> Iterator[str]:
+    head = f"  {label + ':' if label else '':<{_LABEL}}"
+    yield from textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * (len(head) + hang),
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [head.rstrip()]
