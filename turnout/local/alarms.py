@@ -23,12 +23,12 @@ def dimensions(alarm: Mapping[str, Any]) -> dict[str, str]:
 
 def windows(alarm: Mapping[str, Any], points: Sequence[Mapping[str, Any]], now: float) -> list[list[Mapping[str, Any]]]:
     """Return the data points of each evaluated period, newest period first."""
-    period, count = int(alarm.get("Period", 60)), int(alarm.get("EvaluationPeriods", 1))
+    period, count = float(alarm.get("Period", 60)), int(alarm.get("EvaluationPeriods", 1))
     parts: list[list[Mapping[str, Any]]] = [[] for _ in range(count)]
     for point in points:
-        index = int((now - point["Timestamp"]) // period)
-        if 0 <= max(index, 0) < count:
-            parts[max(index, 0)].append(point)
+        index = max(int((now - point["Timestamp"]) // period), 0)
+        if index < count:
+            parts[index].append(point)
     return parts
 
 

@@ -147,7 +147,7 @@ def reset(cloud: LocalCloud) -> None:
 
 
 def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """Return `{pid, now, clock_offset_seconds, scheduler_deliveries, ignored: [sentence, ...]}`."""
+    """Return `{pid, now, clock_offset_seconds, the faults by name, time_scale, ignored: [sentence, ...]}`."""
     return _ask(cloud, urllib.request.Request(f"{cloud.endpoint}/_turnout/status"))
 
 
@@ -198,9 +198,26 @@ def advance_clock(cloud: LocalCloud, seconds: float) -> list[dict[str, str]]:
     return _post(cloud, "/_turnout/clock", {"advance_seconds": seconds})["fired"]
 
 
-def set_faults(cloud: LocalCloud, scheduler_deliveries: int = 1) -> None:
-    """Have EventBridge Scheduler deliver each firing this many times: it promises at least once, not once."""
-    _post(cloud, "/_turnout/faults", {"scheduler_deliveries": scheduler_deliveries})
+def set_faults(
+    cloud: LocalCloud,
+    scheduler_deliveries: int = 1,
+    async_deliveries: int = 1,
+    async_ttl_seconds: float = 0.0,
+    endpoint_starts: str = "",
+    throttled_table: str = "",
+    throttled_seconds: float = 0.0,
+    time_scale: float | None = None,
+) -> dict[str, Any]:
+    """Say what goes wrong from now on; what is not named goes back to normal, but for the time scale.
+
+    `scheduler_deliveries`, `async_deliveries`: how often EventBridge Scheduler delivers a firing, and how often an
+    asynchronous request reaches the model; both promise at least once, not once. `async_ttl_seconds`: above 0, no
+    asynchronous request waits longer. `endpoint_starts`: "fail", instances cannot be had; "never", they do not come
+    up until this is cleared. `throttled_table`: its writes are refused for `throttled_seconds`. `time_scale`:
+    seconds of AWS's waiting (scaling, cooldowns, bake times) that pass in one second. Returns what holds now.
+    """
+    request = {name: value for name, value in locals().items() if name != "cloud"}
+    return _post(cloud, "/_turnout/faults", request)
 
 
 def _post(cloud: LocalCloud, path: str, body: dict) -> dict:

@@ -8,6 +8,7 @@ from AWS in a way that our stacks would notice. No file of ministack is changed.
 import contextlib
 import importlib
 import importlib.metadata
+import itertools
 import json
 import logging
 import os
@@ -20,20 +21,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from turnout.local import alarms, emf, schedules
+from turnout.local.autoscaling.api import Autoscaling
+from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
+from turnout.local.autoscaling.scaler import Scaler
+from turnout.local.faults import Faults
 from turnout.local.lambda_pool import Pool
 from turnout.local.sagemaker import cloudformation, stepfunctions
-from turnout.local.sagemaker.errors import ApiError, NotEmulated
+from turnout.local.sagemaker.errors import ApiError, ModelError, NotEmulated
+from turnout.local.sagemaker.hosting.invocations import Request
 from turnout.local.sagemaker.ports import Scope
 from turnout.local.sagemaker.service import SageMaker
 
 TESTED_VERSION = "1.5.33"
 ACCOUNT, REGION = "000000000000", "us-east-1"
-ALARM_TICK_SECONDS = 5
+TICK_SECONDS = 1
+ALARM_TICKS = 5  # ordinary alarms are looked at every so many ticks, those that scale something at each
+SCALING_ACTION = "arn:aws:autoscaling:"
+MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
 END_OF_LOG = "\x1eTURNOUT-END"
 LOG_END_WAIT_SECONDS = 1.0
@@ -61,6 +71,7 @@ HOOKS = {
         "new_uuid",
     ],
     "ministack.core.arn": ["parse_arn"],
+    "ministack.core.concurrency": ["run_reentrant"],
     "ministack.core.lambda_runtime": [
         "_PYTHON_WORKER_SCRIPT",
         "_lock",
@@ -80,6 +91,7 @@ HOOKS = {
         "_emit_lambda_logs",
         "_emit_lambda_metrics",
         "_execute_function_warm",
+        "_execute_function_with_config_scope",
         "acquire_worker",
         "release_worker",
         "invalidate_worker",
@@ -129,7 +141,12 @@ HOOKS = {
         "_executions",
         "_emit_execution_status_event",
     ],
-    "ministack.services.cloudformation": ["_stacks"],
+    "ministack.services.cloudformation": ["_stacks", "_ACTION_HANDLERS"],
+    "ministack.services.cloudformation.changesets": ["_find_change_set"],
+    "ministack.services.cloudformation.custom_resource": ["_HOST"],
+    "ministack.services.cloudformation.helpers": ["_error", "_p"],
+    "ministack.services.cloudformation.handlers": ["_resolve_stack"],
+    "ministack.services.cloudformation.stacks": ["_runs_on_worker_thread"],
     "ministack.services.cloudformation.provisioners": [
         "_RESOURCE_HANDLERS",
         "_REPLACING_PROPERTIES",
@@ -154,8 +171,17 @@ IGNORED = (
     "alarms look at periods back from now, not aligned to the clock; metric maths is not emulated",
     "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
     "Step Functions ignores an execution's own TimeoutSeconds; a task that times out leaves its transform job running",
-    "SageMaker has models and batch transform jobs; endpoints are refused with a clear message",
-    "Batch Transform: VPC, encryption keys, network isolation and instance types have no effect",
+    "SageMaker has models, batch transform jobs and endpoints; whatever else it offers is refused by name",
+    "models, jobs and endpoints: the model server of this repository runs in place of the image",
+    "models, jobs and endpoints: VPC, keys, isolation, data capture, instance and memory sizes have no effect",
+    "endpoints: at most 2 real processes per variant, whatever the instance count; counts and metrics show the count",
+    "endpoints: CPU, memory and disk metrics (/aws/sagemaker/Endpoints) are not published",
+    "endpoints: a configuration in use cannot be deleted, which AWS forbids in words only",
+    "endpoints: rolling deployments go blue/green, in the same steps",
+    "waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times and gauges is a second here",
+    "containers start in their own time, and the time-outs of requests are real",
+    "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
+    "Application Auto Scaling knows instance counts of endpoint variants, target tracking and step policies",
     "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
 )
 
@@ -238,31 +264,67 @@ class EmulatorCloud:
         with self.enter(scope):
             _module("services.eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
 
+    def record_metric(
+        self, scope: Scope, namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]
+    ) -> None:
+        with self.enter(scope):
+            _record(namespace, name, value, unit, dimensions)
+
+    def metric_points(self, scope: Scope, namespace: str, name: str, dimensions: dict[str, str]) -> list[dict]:
+        """Return a metric's stored values: Timestamp, Value and Count."""
+        cloudwatch = _module("services.cloudwatch")
+        with self.enter(scope):
+            return list(cloudwatch._metrics.get((namespace, name, cloudwatch._dims_key(dimensions))) or [])
+
+    def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
+        known = _module("services.cloudwatch")._alarms
+        with self.enter(scope):
+            return {name: alarm["StateValue"] for name in names if (alarm := known.get(name))}
+
 
 def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     """Check the hooks, register SageMaker and apply every fix. Call once, before the server accepts requests."""
     check_hooks()
-    cloud = EmulatorCloud(work_dir, log_dir, port)
-    sagemaker = SageMaker(cloud)
-    _register_service(sagemaker)
+    cloud, faults = EmulatorCloud(work_dir, log_dir, port), Faults()
+    scaling = Autoscaling(
+        cloud,
+        capacity=lambda *where: sagemaker.capacity(*where),
+        may_be_zero=lambda *where: sagemaker.is_async(*where),
+    )
+    sagemaker = SageMaker(cloud, faults, scaling.scaled_variants, scaling.forget)
+    scaler = Scaler(scaling, sagemaker, cloud.metric_points, faults)
+    _register_service(
+        "sagemaker", ServiceModule(sagemaker), "SageMaker.", [r"api\.sagemaker\.", r"runtime\.sagemaker\."]
+    )
+    _register_service(
+        "application-autoscaling",
+        JsonService(scaling),
+        "AnyScaleFrontendService.",
+        [r"(^|\.)application-autoscaling\."],
+    )
     _register_stepfunctions(sagemaker)
-    _register_cloudformation(sagemaker)
+    _register_cloudformation({**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)})
     _register_iam()
     _fix_cloudformation()
+    _fix_stack_operations()
+    _fix_custom_resources()
     _fix_s3_managed_key()
     _fix_lambda()
     _fix_metrics()
+    _throttle_tables(faults)
+    watch = Alarms(scaler, faults)
+    watch.install()
     clock = Clock()
     clock.install()
-    threading.Thread(target=_tick_alarms, daemon=True, name="alarm-ticker").start()
-    return Emulator(sagemaker, clock)
+    threading.Thread(target=watch.run, daemon=True, name="alarm-ticker").start()
+    return Emulator(sagemaker, clock, faults)
 
 
 class Emulator:
     """The running emulator, for the server: its ASGI application and what is ours in it."""
 
-    def __init__(self, sagemaker: SageMaker, clock: "Clock") -> None:
-        self.sagemaker, self.clock = sagemaker, clock
+    def __init__(self, sagemaker: SageMaker, clock: "Clock", faults: Faults) -> None:
+        self.sagemaker, self.clock, self.faults = sagemaker, clock, faults
 
     @property
     def application(self) -> Callable:
@@ -273,10 +335,11 @@ class Emulator:
         _module("app")._reset_all_state()
         _module("core.lambda_runtime").reset()
         self.clock.reset()
+        self.faults.reset()
 
     def stop(self) -> None:
         """End the processes that ministack and SageMaker started."""
-        self.sagemaker.jobs.stop_all()
+        self.sagemaker.stop_all()
         _module("core.lambda_runtime").reset()
 
 
@@ -287,43 +350,77 @@ def _module(name: str) -> Any:
 # SageMaker in ministack
 
 
-class ServiceModule:
-    """SageMaker as ministack expects a service: requests, reset and persistence."""
+class JsonService:
+    """A service of ours as ministack expects one: JSON requests, reset and persistence."""
 
-    def __init__(self, sagemaker: SageMaker) -> None:
-        self._sagemaker = sagemaker
+    def __init__(self, service: Any) -> None:
+        self._service = service
 
     async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
         responses = _module("core.responses")
-        target = headers.get("x-amz-target", "")
         try:
-            if not target:
-                raise NotEmulated(f"{method} {path} is not emulated: the local cloud has no SageMaker endpoints")
-            operation = target.rpartition(".")[2]
-            return responses.json_response(self._sagemaker.call(operation, json.loads(body or b"{}")))
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            return responses.json_response(self._service.call(operation, json.loads(body or b"{}")))
         except ApiError as error:
             return responses.error_response_json(error.code, error.message, error.status)
 
     def reset(self) -> None:
-        self._sagemaker.reset()
+        self._service.reset()
 
     def get_state(self) -> dict:
-        return self._sagemaker.dump()
+        return self._service.dump()
 
     def load_persisted_state(self, state: dict) -> None:
-        self._sagemaker.load(state)
+        self._service.load(state)
 
 
-def _register_service(sagemaker: SageMaker) -> None:
+class ServiceModule(JsonService):
+    """SageMaker and its runtime, whose requests come as REST and take a thread each: a model may take its time."""
+
+    INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations)")
+
+    async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
+        if headers.get("x-amz-target"):
+            return await super().handle_request(method, path, headers, body, query_params)
+        found = self.INVOCATION.fullmatch(path)
+        if method != "POST" or found is None:
+            return _runtime_error(NotEmulated(f"{method} {path} is not emulated by the local cloud."))
+        request = Request(found[1], body, headers)
+        answer = {"invocations": self._invoke, "async-invocations": self._invoke_async}[found[2]]
+        return await _module("core.concurrency").run_reentrant(answer, request)
+
+    def _invoke(self, request: Request) -> tuple:
+        try:
+            response = self._service.invoke(request)
+        except ApiError as error:
+            return _runtime_error(error)
+        return 200, dict(response.headers), response.body
+
+    def _invoke_async(self, request: Request) -> tuple:
+        try:
+            body, headers = self._service.invoke_async(request)
+        except ApiError as error:
+            return _runtime_error(error)
+        return 202, {"Content-Type": "application/json", **headers}, body
+
+
+def _runtime_error(error: ApiError) -> tuple:
+    """Return an error as SageMaker's runtime sends it; one without a name leaves clients with the bare status."""
+    body: dict[str, Any] = {"Message": error.message}
+    if isinstance(error, ModelError):
+        body["OriginalStatusCode"], body["OriginalMessage"] = error.original_status, error.original_message
+        body["LogStreamArn"] = error.log_stream_arn
+    headers = {"Content-Type": "application/json"} | ({"x-amzn-ErrorType": error.code} if error.code else {})
+    return error.status, headers, json.dumps(body).encode()
+
+
+def _register_service(name: str, module: JsonService, target_prefix: str, hosts: list[str]) -> None:
     app = _module("app")
-    app._loaded_modules["sagemaker"] = ServiceModule(sagemaker)
-    app.SERVICE_REGISTRY["sagemaker"] = {"module": "sagemaker"}
-    app._state_map["sagemaker"] = "sagemaker"
-    app.SERVICE_HANDLERS["sagemaker"] = app._lazy_handler("sagemaker")
-    _module("core.router").SERVICE_PATTERNS["sagemaker"] = {
-        "target_prefixes": ["SageMaker."],
-        "host_patterns": [r"api\.sagemaker\.", r"runtime\.sagemaker\."],
-    }
+    app._loaded_modules[name] = module
+    app.SERVICE_REGISTRY[name] = {"module": name}
+    app._state_map[name] = name
+    app.SERVICE_HANDLERS[name] = app._lazy_handler(name)
+    _module("core.router").SERVICE_PATTERNS[name] = {"target_prefixes": [target_prefix], "host_patterns": hosts}
 
 
 def _register_stepfunctions(sagemaker: SageMaker) -> None:
@@ -354,14 +451,17 @@ def _register_stepfunctions(sagemaker: SageMaker) -> None:
     sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
 
 
-def _register_cloudformation(sagemaker: SageMaker) -> None:
-    provisioners = _module("services.cloudformation.provisioners")
-    for name, kind in cloudformation.resource_types(sagemaker).items():
+def _register_cloudformation(types: dict[str, cloudformation.ResourceType]) -> None:
+    provisioners, stacks = (_module(f"services.cloudformation.{name}") for name in ("provisioners", "stacks"))
+    for name, kind in types.items():
         provisioners._RESOURCE_HANDLERS[name] = _type_handlers(kind, provisioners)
-        provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
-        if kind.create_only:
-            provisioners._REPLACING_PROPERTIES[name] = kind.create_only
+        provisioners._REPLACING_PROPERTIES[name] = kind.create_only
+        if kind.tagged:
+            provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
+        if kind.name_property:
             provisioners._CUSTOM_NAME_REPLACEMENT[name] = {"name": kind.name_property}
+    blocks, ours = stacks._runs_on_worker_thread, {name for name, kind in types.items() if kind.blocks}
+    stacks._runs_on_worker_thread = lambda name: name in ours or blocks(name)
 
 
 def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict[str, Any]:
@@ -387,18 +487,25 @@ def _register_iam() -> None:
     def extract(service, method, path, headers, body, query_params, region, account_id) -> str:
         if service != "sagemaker":
             return arn_of(service, method, path, headers, body, query_params, region, account_id)
-        return _sagemaker_arn(Scope(account_id, region), body)
+        return _sagemaker_arn(Scope(account_id, region), path, body)
 
     actions.extract_resource_arn = extract
     app.pin_request_origin = lambda address, secure: pin(address, True)
 
 
-def _sagemaker_arn(scope: Scope, body: bytes) -> str:
+def _sagemaker_arn(scope: Scope, path: str, body: bytes) -> str:
+    if found := ServiceModule.INVOCATION.fullmatch(path):
+        return scope.arn("endpoint", found[1])
     try:
         request = json.loads(body or b"{}")
     except ValueError:
         return "*"
-    for member, kind in (("TransformJobName", "transform-job"), ("ModelName", "model")):
+    for member, kind in (
+        ("TransformJobName", "transform-job"),
+        ("ModelName", "model"),
+        ("EndpointName", "endpoint"),
+        ("EndpointConfigName", "endpoint-config"),
+    ):
         if request.get(member):
             return scope.arn(kind, request[member])
     return request.get("ResourceArn", "*")
@@ -423,6 +530,97 @@ def _fix_cloudformation() -> None:
         ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
         ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
     )
+
+
+def _fix_stack_operations() -> None:
+    """Refuse to change a stack while a change of it is under way: two deployments at once would mix."""
+    actions, error = _module("services.cloudformation")._ACTION_HANDLERS, _module("services.cloudformation.helpers")
+
+    def guard(action: str, find: Callable[[dict], dict | None], states: tuple[str, ...]) -> None:
+        act = actions[action]
+
+        def act_at_rest(params: dict) -> tuple:
+            stack = find(params) or {}
+            status = stack.get("StackStatus", "")
+            if status.endswith("_IN_PROGRESS") and status.startswith(states):
+                words = f"Stack:{stack['StackId']} is in {status} state and can not be updated."
+                return error._error("ValidationError", words)
+            return act(params)
+
+        actions[action] = act_at_rest
+
+    guard("CreateChangeSet", _stack_of_request, ("CREATE", "UPDATE", "ROLLBACK", "DELETE", "IMPORT"))
+    guard("ExecuteChangeSet", _stack_of_change_set, ("CREATE", "UPDATE", "ROLLBACK", "DELETE", "IMPORT"))
+    guard("DeleteStack", _stack_of_request, ("UPDATE", "ROLLBACK"))
+
+
+def _stack_of_request(params: dict) -> dict | None:
+    name = _module("services.cloudformation.helpers")._p(params, "StackName")
+    return _module("services.cloudformation.handlers")._resolve_stack(name) if name else None
+
+
+def _stack_of_change_set(params: dict) -> dict | None:
+    read = _module("services.cloudformation.helpers")._p
+    find = _module("services.cloudformation.changesets")._find_change_set
+    _, change_set = find(read(params, "ChangeSetName"), read(params, "StackName"))
+    return _module("services.cloudformation")._stacks.get(change_set["StackName"]) if change_set else None
+
+
+def _fix_custom_resources() -> None:
+    """Have a custom resource's function called again when it fails: CloudFormation invokes it asynchronously."""
+    _module("services.cloudformation.custom_resource")._HOST = "127.0.0.1"
+    service = _module("services.lambda_svc")
+    execute = service._execute_function_with_config_scope
+
+    def execute_with_retries(function: dict, event: Any) -> dict:
+        outcome = execute(function, event)
+        asked = isinstance(event, dict) and "/cfn-response/" in str(event.get("ResponseURL"))
+        for pause in ASYNC_RETRY_SECONDS if asked else ():
+            if not outcome.get("error"):
+                break
+            logger.warning("custom resource %s: %s; again", event["LogicalResourceId"], outcome.get("body"))
+            time.sleep(pause)
+            outcome = execute(function, event)
+        return outcome
+
+    service._execute_function_with_config_scope = execute_with_retries
+
+
+def _throttle_tables(faults: Faults) -> None:
+    """Refuse writes to the tables that `faults` names, as DynamoDB does when a table's capacity is used up."""
+    handlers = _module("app").SERVICE_HANDLERS
+    handle, refuse = handlers["dynamodb"], _module("core.responses").error_response_json
+
+    async def handle_unless_throttled(method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation in WRITES and any(faults.throttles(table) for table in WRITES[operation](json.loads(body))):
+            return refuse("ProvisionedThroughputExceededException", THROTTLED, 400)
+        return await handle(method, path, headers, body, query_params)
+
+    handlers["dynamodb"] = handle_unless_throttled
+
+
+THROTTLED = (
+    "The level of configured provisioned throughput for the table was exceeded. "
+    "Consider increasing your provisioning level with the UpdateTable API."
+)
+ASYNC_RETRY_SECONDS = (1.0, 2.0)  # on AWS a minute, then two
+
+
+def _own_table(request: dict) -> list[str]:
+    return [request.get("TableName", "")]
+
+
+#: DynamoDB's writing operations and how each names its tables.
+WRITES: dict[str, Callable[[dict], list[str]]] = {
+    "PutItem": _own_table,
+    "UpdateItem": _own_table,
+    "DeleteItem": _own_table,
+    "BatchWriteItem": lambda request: list(request.get("RequestItems", {})),
+    "TransactWriteItems": lambda request: [
+        part.get("TableName", "") for item in request.get("TransactItems", []) for part in item.values()
+    ],
+}
 
 
 def _fix_s3_managed_key() -> None:
@@ -530,7 +728,7 @@ def _lifecycle_xml(lifecycle: dict) -> bytes:
 def _fix_lambda() -> None:
     runtime, service = _module("core.lambda_runtime"), _module("services.lambda_svc")
     limit = max(4, 2 * (os.cpu_count() or 2))
-    pool = Pool(runtime._workers, runtime._lock, runtime.kill_workers, limit)
+    pool = Pool(runtime._workers, runtime._lock, partial(_in_background, runtime.kill_workers), limit)
 
     def acquire(func_name, config, code_zip, qualifier="$LATEST", max_concurrency=None):
         key = runtime._worker_key(func_name, config, qualifier)
@@ -551,6 +749,11 @@ def _fix_lambda() -> None:
     _mark_end_of_log(runtime)
     _name_errors(runtime, service)
     _publish_function_metrics(service)
+
+
+def _in_background(work: Callable, *args: Any) -> None:
+    """Do something that may take seconds apart from the event loop, which serves every request meanwhile."""
+    threading.Thread(target=work, args=args, daemon=True, name="end-environments").start()
 
 
 def _mark_end_of_log(runtime: Any) -> None:
@@ -638,8 +841,7 @@ def _publish_function_metrics(service: Any) -> None:
 
 
 def _fix_metrics() -> None:
-    cloudwatch, sfn, gateway = (_module(f"services.{name}") for name in ("cloudwatch", "stepfunctions", "apigateway"))
-    cloudwatch._evaluate_alarm = _evaluate_alarm
+    sfn, gateway = (_module(f"services.{name}") for name in ("stepfunctions", "apigateway"))
     emit, execute = sfn._emit_execution_status_event, gateway.handle_execute
 
     def emit_and_count(execution: dict) -> None:
@@ -678,6 +880,8 @@ def _record(
     if (last.get("Timestamp"), last.get("Value"), "_stat" in last) == (second, float(value), False):
         last["Count"] = last.get("Count", 1.0) + 1.0
         return
+    if len(bucket) >= MOST_POINTS:
+        del bucket[: MOST_POINTS // 2]
     bucket.append({"Timestamp": second, "Value": float(value), "Unit": unit, "Dimensions": dict(dimensions)})
 
 
@@ -696,34 +900,69 @@ def _execution_metrics(execution: dict) -> list[tuple[str, float, str]]:
     return [*counts, ("ExecutionTime", milliseconds, "Milliseconds")]
 
 
-def _evaluate_alarm(alarm: dict) -> None:
-    cloudwatch = _module("services.cloudwatch")
-    if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
-        return
-    key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
-    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-    values = [
-        cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
-        for points in alarms.windows(alarm, cloudwatch._metrics.get(key) or [], time.time())
-    ]
-    state, reason = alarms.evaluate(alarm, values)
-    before = alarm["StateValue"]
-    if state == before:
-        return
-    alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
-    cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
-    cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
-    cloudwatch._evaluate_parent_alarms(alarm)
+class Alarms:
+    """Evaluates alarms; those whose actions are scaling policies look at shortened minutes and act while in ALARM."""
 
+    def __init__(self, scaler: Scaler, faults: Faults) -> None:
+        self._scaler, self._faults = scaler, faults
 
-def _tick_alarms() -> None:
-    cloudwatch, responses = _module("services.cloudwatch"), _module("core.responses")
-    while True:
-        time.sleep(ALARM_TICK_SECONDS)
+    def install(self) -> None:
+        _module("services.cloudwatch")._evaluate_alarm = self.evaluate
+
+    def run(self) -> None:
+        """Look at metrics for ever: scaling every second, ordinary alarms every few."""
+        for tick in itertools.count(1):
+            time.sleep(TICK_SECONDS)
+            try:
+                self._tick(all_alarms=tick % ALARM_TICKS == 0)
+            except Exception:
+                logger.exception("looking at alarms and scaling policies")  # the next look may succeed
+
+    def _tick(self, all_alarms: bool) -> None:
+        cloudwatch, responses = _module("services.cloudwatch"), _module("core.responses")
+        self._scaler.tick()
         for account, region in {key[:2] for key in list(cloudwatch._alarms._data)}:
             with responses.request_scope(account, region):
-                _measure_queues()
-                cloudwatch._evaluate_all_alarms()
+                if all_alarms:
+                    _measure_queues()
+                    cloudwatch._evaluate_all_alarms()
+                    continue
+                for alarm in [alarm for alarm in list(cloudwatch._alarms.values()) if _scaling_policies(alarm)]:
+                    self.evaluate(alarm)
+
+    def evaluate(self, alarm: dict) -> None:
+        cloudwatch = _module("services.cloudwatch")
+        if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
+            return
+        policies = _scaling_policies(alarm)
+        looked_at = alarm | {"Period": max(1, alarm.get("Period", 60) / self._faults.time_scale)} if policies else alarm
+        key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
+        statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+        values = [
+            cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
+            for points in alarms.windows(looked_at, cloudwatch._metrics.get(key) or [], time.time())
+        ]
+        state, reason = alarms.evaluate(alarm, values)
+        self._enter(alarm, state, reason)
+        known = [value for value in values if value is not None]
+        if state == "ALARM" and known and alarm.get("ActionsEnabled", True):
+            for policy in policies:
+                self._scaler.alarm(policy, alarm, known[0])
+
+    @staticmethod
+    def _enter(alarm: dict, state: str, reason: str) -> None:
+        cloudwatch = _module("services.cloudwatch")
+        before = alarm["StateValue"]
+        if state == before:
+            return
+        alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+        cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+        cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
+        cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _scaling_policies(alarm: dict) -> list[str]:
+    return [action for action in alarm.get("AlarmActions") or [] if str(action).startswith(SCALING_ACTION)]
 
 
 def _measure_queues() -> None:

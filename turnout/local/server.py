@@ -101,9 +101,9 @@ async def _serve(sock: socket.socket, port: int, state_dir: Path) -> None:
 
 
 async def _until_stopped(stop: asyncio.Event, running) -> None:
-    """Return when the server may close: jobs end first, while the services that they write to still answer."""
+    """Return when the server may close: jobs and endpoints end first, while what they write to still answers."""
     await stop.wait()
-    await asyncio.to_thread(running.sagemaker.jobs.stop_all)
+    await asyncio.to_thread(running.sagemaker.stop_all)
 
 
 async def _announce(port: int, state_dir: Path) -> None:
@@ -175,6 +175,7 @@ class Internal:
             "now": clock.now().isoformat(),
             "clock_offset_seconds": clock.offset.total_seconds(),
             "scheduler_deliveries": clock.deliveries,
+            **self._running.faults.describe(),
             "ignored": emulator.ignored_here(),
         }
 
@@ -189,11 +190,12 @@ class Internal:
         return {"fired": fired, "now": self._running.clock.now().isoformat()}
 
     def _faults(self, request: dict) -> dict:
-        deliveries = int(request.get("scheduler_deliveries", 1))
+        deliveries = int(request.pop("scheduler_deliveries", 1))
         if not 1 <= deliveries <= 10:
             raise ValueError("scheduler_deliveries must be between 1 and 10")
+        self._running.faults.set(**request)
         self._running.clock.deliveries = deliveries
-        return {"scheduler_deliveries": deliveries}
+        return {"scheduler_deliveries": deliveries, **self._running.faults.describe()}
 
     def _reset(self, request: dict) -> dict:
         self._running.reset()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.local.actions import ROLE, function, random_name, state_machine, wait_until
+from tests.integration.local.actions import function, random_name, state_machine, wait_until
 
 pytestmark = pytest.mark.local_only("it is about how the local cloud deploys")
 

@@ -179,8 +179,8 @@ def test_bad_models_are_refused(api, request_, message):
 
 
 def test_what_is_not_emulated_says_its_name(api):
-    with pytest.raises(NotEmulated, match="CreateEndpoint is not emulated by the local cloud; it has AddTags"):
-        api.call("CreateEndpoint", {})
+    with pytest.raises(NotEmulated, match="CreateTrainingJob is not emulated by the local cloud; it has AddTags"):
+        api.call("CreateTrainingJob", {})
     with pytest.raises(NotEmulated, match="SageMaker has no operation Nonsense"):
         api.call("Nonsense", {})
 

@@ -6,7 +6,8 @@ not in it answers NotEmulated by name.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from turnout.local.sagemaker import validation
@@ -22,17 +23,27 @@ ARN = re.compile(r"arn:aws:sagemaker:([^:]+):([^:]+):([a-z-]+)/(.+)")
 
 
 class Api:
-    """The operations. `start_job(scope, record)` runs a transform job in the background; `stop_job(arn)` ends it."""
+    """The operations. `start_job(scope, record)` runs a transform job in the background; `stop_job(arn)` ends it.
 
-    def __init__(self, cloud: Cloud, store: Store, start_job: Callable, stop_job: Callable) -> None:
+    `more` are operations that live elsewhere: functions of scope and request, by name.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        store: Store,
+        start_job: Callable,
+        stop_job: Callable,
+        more: Mapping[str, Callable[[Scope, dict], dict]] = MappingProxyType({}),
+    ) -> None:
         self.cloud, self.store = cloud, store
         self._start_job, self._stop_job = start_job, stop_job
-        self._operations = {name: getattr(self, method) for name, method in OPERATIONS.items()}
+        self._operations = {name: getattr(self, method) for name, method in OPERATIONS.items()} | dict(more)
 
     def call(self, operation: str, request: dict) -> dict:
         """Answer one operation. Raises ApiError."""
         if operation not in self._operations:
-            raise NotEmulated(_not_emulated(operation))
+            raise NotEmulated(_not_emulated(operation, self._operations))
         validation.check(operation, request)
         return self._operations[operation](self.cloud.scope(), request)
 
@@ -49,7 +60,7 @@ class Api:
             record.update(ModelArn=arn, CreationTime=time.time())
             record.setdefault("EnableNetworkIsolation", False)
             self.store.put("models", scope, name, record)
-        self._set_tags(scope, arn, request.get("Tags"))
+        self.store.tag(scope, arn, request.get("Tags"))
         return {"ModelArn": arn}
 
     def describe_model(self, scope: Scope, request: dict) -> dict:
@@ -63,7 +74,7 @@ class Api:
 
     def list_models(self, scope: Scope, request: dict) -> dict:
         fields = ("ModelName", "ModelArn", "CreationTime")
-        return _page(self.store.all("models", scope), request, "Models", fields, "ModelName")
+        return page(self.store.all("models", scope), request, "Models", fields, "ModelName")
 
     def model(self, scope: Scope, name: str) -> dict:
         """Return a model's record. Raises Invalid as AWS does for a model that does not exist."""
@@ -88,7 +99,7 @@ class Api:
             record = {k: v for k, v in request.items() if k != "Tags"}
             record.update(TransformJobArn=arn, TransformJobStatus="InProgress", CreationTime=time.time())
             self.store.put("jobs", scope, name, record)
-        self._set_tags(scope, arn, request.get("Tags"))
+        self.store.tag(scope, arn, request.get("Tags"))
         self._start_job(scope, record)
         return {"TransformJobArn": arn}
 
@@ -122,13 +133,13 @@ class Api:
         jobs = self.store.all("jobs", scope)
         if status := request.get("StatusEquals"):
             jobs = (job for job in jobs if job["TransformJobStatus"] == status)
-        return _page(jobs, request, "TransformJobSummaries", fields, "TransformJobName")
+        return page(jobs, request, "TransformJobSummaries", fields, "TransformJobName")
 
     # Tags
 
     def add_tags(self, scope: Scope, request: dict) -> dict:
         self._known_arn(scope, request["ResourceArn"])
-        self._set_tags(scope, request["ResourceArn"], request["Tags"])
+        self.store.tag(scope, request["ResourceArn"], request["Tags"])
         return {"Tags": self._tags(scope, request["ResourceArn"])}
 
     def list_tags(self, scope: Scope, request: dict) -> dict:
@@ -146,18 +157,20 @@ class Api:
     def _tags(self, scope: Scope, arn: str) -> list[dict]:
         return [{"Key": k, "Value": v} for k, v in (self.store.get("tags", scope, arn) or {}).items()]
 
-    def _set_tags(self, scope: Scope, arn: str, tags: list[dict] | None) -> None:
-        if tags:
-            merged = {**(self.store.get("tags", scope, arn) or {}), **{tag["Key"]: tag["Value"] for tag in tags}}
-            self.store.put("tags", scope, arn, merged)
-
     def _known_arn(self, scope: Scope, arn: str) -> None:
-        records = [*self.store.all("models", scope), *self.store.all("jobs", scope)]
-        if not any(arn in (record.get("ModelArn"), record.get("TransformJobArn")) for record in records):
+        if not any(record[member] == arn for kind, member in ARNS for record in self.store.all(kind, scope)):
             raise Invalid(f"Could not find resource with ARN {arn}.")
 
 
-#: Operation -> method of Api. Endpoints come with their own issue.
+#: Kind of record and where its ARN stands, for what can be tagged.
+ARNS = (
+    ("models", "ModelArn"),
+    ("jobs", "TransformJobArn"),
+    ("endpoint_configs", "EndpointConfigArn"),
+    ("endpoints", "EndpointArn"),
+)
+
+#: Operation -> method of Api; those of endpoints are in hosting/api.py.
 OPERATIONS = {
     "CreateModel": "create_model",
     "DescribeModel": "describe_model",
@@ -173,10 +186,10 @@ OPERATIONS = {
 }
 
 
-def _not_emulated(operation: str) -> str:
+def _not_emulated(operation: str, known: Mapping[str, Any]) -> str:
     if not validation.knows_operation(operation):
         return f"SageMaker has no operation {operation}."
-    return f"{operation} is not emulated by the local cloud; it has {', '.join(sorted(OPERATIONS))}."
+    return f"{operation} is not emulated by the local cloud; it has {', '.join(sorted(known))}."
 
 
 def _check_containers(request: dict) -> None:
@@ -233,7 +246,7 @@ def _check_processing(processing: dict, source: dict, sink: dict) -> None:
         raise Invalid("JoinSource Input with text/csv needs SplitType Line and AssembleWith Line.")
 
 
-def _page(records: Any, request: dict, key: str, fields: tuple[str, ...], name: str) -> dict:
+def page(records: Any, request: dict, key: str, fields: tuple[str, ...], name: str) -> dict:
     """Return one page of summaries, newest first unless asked otherwise; the token is an offset."""
     wanted = [r for r in records if request.get("NameContains", "") in r[name]]
     by_name = request.get("SortBy") == "Name"
@@ -242,8 +255,8 @@ def _page(records: Any, request: dict, key: str, fields: tuple[str, ...], name: 
         wanted.reverse()
     start = int(request.get("NextToken") or 0)
     end = start + request.get("MaxResults", 100)
-    page = {key: [{f: r[f] for f in fields if f in r} for r in wanted[start:end]]}
+    found = {key: [{f: r[f] for f in fields if f in r} for r in wanted[start:end]]}
     if key == "TransformJobSummaries":
-        for summary in page[key]:
+        for summary in found[key]:
             summary["LastModifiedTime"] = summary.get("TransformEndTime", summary["CreationTime"])
-    return page | ({"NextToken": str(end)} if end < len(wanted) else {})
+    return found | ({"NextToken": str(end)} if end < len(wanted) else {})

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from turnout.local.sagemaker import validation
 from turnout.local.sagemaker.errors import ApiError
 from turnout.local.sagemaker.service import SageMaker
 
-#: Every property of a Model but its Tags is create-only: a change replaces the resource.
+#: Every property of a Model or an EndpointConfig but its Tags is create-only: a change replaces the resource.
 MODEL_CREATE_ONLY = (
     "ModelName",
     "ExecutionRoleArn",
@@ -20,7 +21,23 @@ MODEL_CREATE_ONLY = (
     "EnableNetworkIsolation",
     "InferenceExecutionConfig",
 )
-NOT_YET = ("AWS::SageMaker::EndpointConfig", "AWS::SageMaker::Endpoint")
+CONFIG_CREATE_ONLY = (
+    "EndpointConfigName",
+    "ProductionVariants",
+    "AsyncInferenceConfig",
+    "DataCaptureConfig",
+    "KmsKeyId",
+    "VpcConfig",
+    "EnableNetworkIsolation",
+    "MetricsConfig",
+    "ExplainerConfig",
+    "ShadowProductionVariants",
+    "ExecutionRoleArn",
+)
+#: How long CloudFormation waits for an endpoint, in AWS's time.
+CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 160 * 60, 970 * 60, 160 * 60
+#: Handlers wait at least this long here, however fast AWS's time passes: containers start in their own time.
+LEAST_SECONDS = 300
 
 
 class ResourceFailed(ValueError):
@@ -29,69 +46,129 @@ class ResourceFailed(ValueError):
 
 @dataclass(frozen=True)
 class ResourceType:
-    """`create(name, properties)` and `update(id, old, new)` return `(Ref, attributes)`; `name` is a generated name."""
+    """`create(name, properties)` and `update(id, old, new)` return `(Ref, attributes)`; `name` is a generated name.
+
+    A type that `blocks` waits for something and must not run on the server's event loop.
+    """
 
     create: Callable[[str, dict], tuple[str, dict]]
     update: Callable[[str, dict, dict], tuple[str, dict]]
     delete: Callable[[str], None]
     create_only: tuple[str, ...] = ()
     name_property: str = ""
+    blocks: bool = False
+    tagged: bool = True
 
 
 def resource_types(sagemaker: SageMaker) -> dict[str, ResourceType]:
     """Return the CloudFormation types that this SageMaker provides, by name."""
-    types = {name: _refused(name) for name in NOT_YET}
-    types["AWS::SageMaker::Model"] = _model(sagemaker)
-    return types
+    return {
+        "AWS::SageMaker::Model": _model(sagemaker),
+        "AWS::SageMaker::EndpointConfig": _endpoint_config(sagemaker),
+        "AWS::SageMaker::Endpoint": _endpoint(sagemaker),
+    }
 
 
 def _model(sagemaker: SageMaker) -> ResourceType:
     def create(name: str, properties: dict) -> tuple[str, dict]:
-        request = typed({**properties, "ModelName": properties.get("ModelName") or name})
+        request = {**properties, "ModelName": properties.get("ModelName") or name}
         arn = _call(sagemaker, "CreateModel", request)["ModelArn"]
         return arn, {"ModelArn": arn, "ModelName": request["ModelName"]}
 
     def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
-        gone = {tag["Key"] for tag in old.get("Tags", [])} - {tag["Key"] for tag in new.get("Tags", [])}
-        if gone:
-            _call(sagemaker, "DeleteTags", {"ResourceArn": arn, "TagKeys": sorted(gone)})
-        if new.get("Tags"):
-            _call(sagemaker, "AddTags", {"ResourceArn": arn, "Tags": new["Tags"]})
-        return arn, {"ModelArn": arn, "ModelName": sagemaker.model_name(arn)}
+        _retag(sagemaker, arn, old, new)
+        return arn, {"ModelArn": arn, "ModelName": sagemaker.name_of("models", arn)}
 
     def delete(arn: str) -> None:
-        name = sagemaker.model_name(arn)
-        if name is not None:
+        if name := sagemaker.name_of("models", arn):
             _call(sagemaker, "DeleteModel", {"ModelName": name})
 
     return ResourceType(create, update, delete, MODEL_CREATE_ONLY, "ModelName")
 
 
-def _refused(type_name: str) -> ResourceType:
-    reason = f"{type_name} is not emulated by the local cloud: it has models and batch transform jobs only."
+def _endpoint_config(sagemaker: SageMaker) -> ResourceType:
+    def create(name: str, properties: dict) -> tuple[str, dict]:
+        request = {**properties, "EndpointConfigName": properties.get("EndpointConfigName") or name}
+        arn = _call(sagemaker, "CreateEndpointConfig", request)["EndpointConfigArn"]
+        return arn, {"EndpointConfigArn": arn, "EndpointConfigName": request["EndpointConfigName"]}
+
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        return arn, {"EndpointConfigArn": arn, "EndpointConfigName": sagemaker.name_of("endpoint_configs", arn)}
+
+    def delete(arn: str) -> None:
+        if name := sagemaker.name_of("endpoint_configs", arn):
+            _call(sagemaker, "DeleteEndpointConfig", {"EndpointConfigName": name})
+
+    return ResourceType(create, update, delete, CONFIG_CREATE_ONLY, "EndpointConfigName")
+
+
+def _endpoint(sagemaker: SageMaker) -> ResourceType:
+    def seconds(on_aws: float) -> float:
+        scaled = sagemaker.faults.seconds(on_aws)
+        return scaled if sagemaker.faults.endpoint_starts == "never" else max(scaled, LEAST_SECONDS)
 
     def create(name: str, properties: dict) -> tuple[str, dict]:
-        raise ResourceFailed(reason)
+        only_updates = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
+        request = {k: v for k, v in properties.items() if k not in only_updates}
+        request["EndpointName"] = name = properties.get("EndpointName") or name
+        arn = _call(sagemaker, "CreateEndpoint", request)["EndpointArn"]
+        described = sagemaker.wait_for_endpoint(name, seconds(CREATE_SECONDS)) or {"EndpointStatus": "deleted"}
+        if described["EndpointStatus"] != "InService":
+            sagemaker.abandon_endpoint(name)
+            sagemaker.wait_for_endpoint(name, seconds(DELETE_SECONDS))
+            raise ResourceFailed(_not_stabilised(arn, described))
+        return arn, {"EndpointArn": arn, "EndpointName": name}
 
-    def update(identifier: str, old: dict, new: dict) -> tuple[str, dict]:
-        raise ResourceFailed(reason)
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        name = sagemaker.name_of("endpoints", arn)
+        if name is None:
+            raise ResourceFailed(f"Endpoint {arn} does not exist any more (it was deleted outside the stack).")
+        attributes = {"EndpointArn": arn, "EndpointName": name}
+        if _untagged(old) == _untagged(new):
+            return arn, attributes
+        sagemaker.wait_for_endpoint(name, seconds(UPDATE_SECONDS))  # a scaling activity may be under way
+        _call(sagemaker, "UpdateEndpoint", {**_untagged(new), "EndpointName": name})
+        described = sagemaker.wait_for_endpoint(name, seconds(UPDATE_SECONDS)) or {"EndpointStatus": "deleted"}
+        in_force = described.get("EndpointConfigName") == new["EndpointConfigName"]
+        if described["EndpointStatus"] != "InService" or not in_force:
+            raise ResourceFailed(_not_stabilised(arn, described))
+        return arn, attributes
 
-    return ResourceType(create, update, lambda identifier: None)
+    def delete(arn: str) -> None:
+        name = sagemaker.name_of("endpoints", arn)
+        if name is None:
+            return
+        described = sagemaker.wait_for_endpoint(name, seconds(UPDATE_SECONDS))
+        if described is None:
+            return
+        _call(sagemaker, "DeleteEndpoint", {"EndpointName": name})
+        if sagemaker.wait_for_endpoint(name, seconds(DELETE_SECONDS)) is not None:
+            raise ResourceFailed(f"Endpoint {arn} was not deleted in time.")
+
+    return ResourceType(create, update, delete, ("EndpointName",), "EndpointName", blocks=True)
 
 
-def _call(sagemaker: SageMaker, operation: str, request: dict) -> dict:
+def _not_stabilised(arn: str, described: dict) -> str:
+    reason = described.get("FailureReason") or "CloudFormation did not wait any longer."
+    return f"Resource {arn} did not stabilize: it is {described['EndpointStatus']}. {reason}"
+
+
+def _untagged(properties: dict) -> dict:
+    return {name: value for name, value in properties.items() if name != "Tags"}
+
+
+def _retag(sagemaker: SageMaker, arn: str, old: dict, new: dict) -> None:
+    gone = {tag["Key"] for tag in old.get("Tags", [])} - {tag["Key"] for tag in new.get("Tags", [])}
+    if gone:
+        _call(sagemaker, "DeleteTags", {"ResourceArn": arn, "TagKeys": sorted(gone)})
+    if new.get("Tags"):
+        _call(sagemaker, "AddTags", {"ResourceArn": arn, "Tags": new["Tags"]})
+
+
+def _call(sagemaker: SageMaker, operation: str, request: dict[str, Any]) -> dict:
     try:
-        return sagemaker.call(operation, request)
+        return sagemaker.call(operation, validation.typed(operation, request))
     except ApiError as error:
         raise ResourceFailed(f"{error.message} (Service: SageMaker, Error Code: {error.code})") from error
-
-
-def typed(value: Any, key: str = "") -> Any:
-    """Return properties with the types of the API: templates may spell booleans as text."""
-    if isinstance(value, dict):
-        return {k: typed(v, k) for k, v in value.items()}
-    if isinstance(value, list):
-        return [typed(item, key) for item in value]
-    if key.startswith("Enable") and value in ("true", "false"):
-        return value == "true"
-    return value

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from turnout.local.sagemaker.transform.errors import BadData, ModelFailed
 
@@ -23,6 +24,14 @@ QUOTED_LOG_LINES = 5
 
 class ContainerFailed(Exception):
     """The model server did not come up; the message quotes the last lines of its log."""
+
+
+class Answer(NamedTuple):
+    """What the model server said. Header names are in lower case."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
 
 
 def server_path() -> Path:
@@ -84,7 +93,7 @@ class Container:
 
     def _ping(self) -> bool:
         try:
-            return self._request("GET", "/ping", None, {}, PING_TIMEOUT_SECONDS)[0] == 200
+            return self._request("GET", "/ping", None, {}, PING_TIMEOUT_SECONDS).status == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -96,8 +105,8 @@ class Container:
     def execution_parameters(self) -> dict:
         """Return the container's own settings, or nothing when it does not offer them."""
         try:
-            status, body = self._request("GET", "/execution-parameters", None, {}, PING_TIMEOUT_SECONDS)
-            return json.loads(body) if status == 200 else {}
+            answer = self._request("GET", "/execution-parameters", None, {}, PING_TIMEOUT_SECONDS)
+            return json.loads(answer.body) if answer.status == 200 else {}
         except (OSError, http.client.HTTPException, ValueError):
             return {}
 
@@ -108,7 +117,7 @@ class Container:
         """
         for attempt in range(retries + 1):
             try:
-                status, answer = self._request("POST", "/invocations", body, headers, timeout)
+                status, answer, _ = self.send(body, headers, timeout)
             except (OSError, http.client.HTTPException) as error:
                 problem = f"no answer from /invocations ({type(error).__name__}: {error})"
             else:
@@ -121,7 +130,15 @@ class Container:
                 time.sleep(min(0.1 * 2**attempt, 1.0))
         raise ModelFailed(problem)
 
-    def _request(self, method: str, path: str, body, headers: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
+    def send(self, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
+        """Send one request to /invocations, once. Raises OSError (TimeoutError too) or HTTPException."""
+        return self._request("POST", "/invocations", body, headers, timeout)
+
+    def alive(self) -> bool:
+        """Whether the process runs; one that ends by itself has crashed."""
+        return self._process is not None and self._process.poll() is None
+
+    def _request(self, method: str, path: str, body, headers: Mapping[str, str], timeout: float) -> Answer:
         connection = self._idle_connection(timeout)
         if connection is not None:
             try:
@@ -131,7 +148,7 @@ class Container:
         fresh = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
         return self._exchange(fresh, method, path, body, headers)
 
-    def _exchange(self, connection, method: str, path: str, body, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, connection, method: str, path: str, body, headers: Mapping[str, str]) -> Answer:
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -140,7 +157,7 @@ class Container:
             connection.close()
             raise
         self._idle.put(connection)
-        return response.status, answer
+        return Answer(response.status, answer, {name.lower(): value for name, value in response.getheaders()})
 
     def _idle_connection(self, timeout: float) -> http.client.HTTPConnection | None:
         try:

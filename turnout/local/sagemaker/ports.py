@@ -38,3 +38,11 @@ class Cloud(Protocol):
 
     def publish_event(self, scope: Scope, detail_type: str, detail: dict, resources: list[str]) -> None:
         """Put an event of source `aws.sagemaker` on the default bus."""
+
+    def record_metric(
+        self, scope: Scope, namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]
+    ) -> None:
+        """Publish one value to CloudWatch."""
+
+    def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
+        """Return the state of each alarm that exists, by name."""

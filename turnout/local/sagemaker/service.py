@@ -1,41 +1,130 @@
-"""The whole SageMaker of the local cloud, as the emulator holds it: one call, state in and out."""
+"""The whole SageMaker of the local cloud, as the emulator holds it: calls, state in and out."""
 
+from collections.abc import Callable, Iterable
+
+from turnout.local.faults import Faults
 from turnout.local.sagemaker.api import RUNNING, Api
+from turnout.local.sagemaker.errors import Invalid
+from turnout.local.sagemaker.hosting.api import HostingApi
+from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe, saved_variants
+from turnout.local.sagemaker.hosting.invocations import AsyncInvocations, Invocations, Request, Response
+from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
 from turnout.local.sagemaker.jobs import Jobs
-from turnout.local.sagemaker.ports import Cloud
+from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
+
+STOPPED_MEANWHILE = "InternalServerError: the local cloud was stopped while the {} was {}."
+#: What becomes of an endpoint that was in a state other than these when the cloud was stopped: it has failed.
+REVIVED = ("InService", "Updating", "SystemUpdating", "RollingBack")
 
 
 class SageMaker:
-    """Control plane and data plane together."""
+    """Control plane and data plane together.
 
-    def __init__(self, cloud: Cloud) -> None:
+    `scaled_variants(scope, endpoint)` and `deregister(scope, endpoint)` are Application Auto Scaling's side.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        faults: Faults | None = None,
+        scaled_variants: Callable[[Scope, str], Iterable[str]] = lambda scope, endpoint: (),
+        deregister: Callable[[Scope, str], None] = lambda scope, endpoint: None,
+    ) -> None:
         self.store = Store()
+        self.faults = faults or Faults()
         self.jobs = Jobs(cloud, self.store)
-        self._api = Api(cloud, self.store, self.jobs.start, self.jobs.stop)
+        self.endpoints = Endpoints(cloud, self.store, self.faults)
+        find_model = lambda scope, name: self._api.model(scope, name)  # noqa: E731
+        hosting = HostingApi(cloud, self.store, self.endpoints, find_model, scaled_variants, deregister)
+        self._api = Api(cloud, self.store, self.jobs.start, self.jobs.stop, hosting.operations())
+        self._invocations = Invocations(cloud, self.endpoints)
+        self._async_invocations = AsyncInvocations(self.endpoints)
         self._cloud = cloud
 
     def call(self, operation: str, request: dict) -> dict:
         """Answer one API operation for the current scope. Raises ApiError."""
         return self._api.call(operation, request)
 
-    def model_name(self, arn: str) -> str | None:
-        """Return the name behind a model's ARN (ARNs are in lower case), or None when it is gone."""
-        models = self.store.all("models", self._cloud.scope())
-        return next((model["ModelName"] for model in models if model["ModelArn"] == arn), None)
+    def invoke(self, request: Request) -> Response:
+        """Answer InvokeEndpoint. Raises ApiError."""
+        return self._invocations.invoke(self._cloud.scope(), request)
+
+    def invoke_async(self, request: Request) -> tuple[bytes, dict[str, str]]:
+        """Answer InvokeEndpointAsync with body and headers. Raises ApiError."""
+        return self._async_invocations.invoke(self._cloud.scope(), request)
+
+    def name_of(self, kind: str, arn: str) -> str | None:
+        """Return the name behind an ARN (ARNs are in lower case), or None when it is gone."""
+        named, member = NAMES[kind]
+        records = self.store.all(kind, self._cloud.scope())
+        return next((record[named] for record in records if record[member] == arn), None)
+
+    def wait_for_endpoint(self, name: str, seconds: float) -> dict | None:
+        """Return an endpoint's description once nothing is under way; None when it is gone."""
+        scope = self._cloud.scope()
+        record = self.endpoints.wait(scope, name, seconds)
+        return None if record is None else describe(record, self.endpoints.find(scope, name))
+
+    def abandon_endpoint(self, name: str) -> None:
+        """Delete an endpoint whatever its state: CloudFormation gave up on its creation."""
+        scope = self._cloud.scope()
+        if record := self.store.get("endpoints", scope, name):
+            self.endpoints.delete(scope, record)
+
+    # For Application Auto Scaling
+
+    def capacity(self, scope: Scope, endpoint: str, variant: str) -> int:
+        """Return a variant's desired instance count. Raises Invalid for one that does not exist or has none."""
+        live = self.endpoints.find(scope, endpoint)
+        found = live.fleet.variants.get(variant) if live and live.fleet else None
+        if found is None or found.serverless:
+            raise Invalid(f"No scalable variant {variant} of endpoint {endpoint} is in service.")
+        return found.desired
+
+    def set_capacity(self, scope: Scope, endpoint: str, variant: str, count: int) -> None:
+        """Ask for another instance count. Raises Invalid while the endpoint changes."""
+        wanted = [{"VariantName": variant, "DesiredInstanceCount": count}]
+        with self._cloud.enter(scope):
+            request = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": wanted}
+            self.call("UpdateEndpointWeightsAndCapacities", request)
+
+    def is_async(self, scope: Scope, endpoint: str) -> bool:
+        live = self.endpoints.find(scope, endpoint)
+        return bool(live and live.fleet and kind_of(live.fleet.config) == Kind.ASYNC)
+
+    def stop_all(self) -> None:
+        """End every process."""
+        self.jobs.stop_all()
+        self.endpoints.stop_all()
 
     def reset(self) -> None:
-        """Forget everything; running jobs end first."""
-        self.jobs.stop_all()
+        """Forget everything; what runs ends first."""
+        self.stop_all()
         self.store.clear()
 
     def dump(self) -> dict:
+        for scope, record in self.store.items("endpoints"):
+            record["_Variants"] = list(saved_variants(self.endpoints.find(scope, record["EndpointName"])))
         return self.store.dump()
 
     def load(self, state: dict) -> None:
-        """Take saved state back. A job that was running when the state was saved is Failed: its process is gone."""
+        """Take saved state back. What was running when it was saved has Failed; endpoints in service start again."""
         for _, _, _, job in state.get("jobs", []):
             if job["TransformJobStatus"] in RUNNING:
                 job["TransformJobStatus"] = "Failed"
-                job["FailureReason"] = "InternalServerError: the local cloud was stopped while the job was running."
+                job["FailureReason"] = STOPPED_MEANWHILE.format("job", "running")
+        for _, _, _, endpoint in state.get("endpoints", []):
+            if endpoint["EndpointStatus"] not in REVIVED:
+                endpoint["EndpointStatus"] = "Failed"
+                endpoint.setdefault("FailureReason", STOPPED_MEANWHILE.format("endpoint", "being created"))
         self.store.load(state)
+        self.endpoints.revive()
+
+
+#: Kind of record -> members with its name and its ARN.
+NAMES = {
+    "models": ("ModelName", "ModelArn"),
+    "endpoint_configs": ("EndpointConfigName", "EndpointConfigArn"),
+    "endpoints": ("EndpointName", "EndpointArn"),
+}

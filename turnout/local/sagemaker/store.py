@@ -1,4 +1,4 @@
-"""Models, transform jobs and tags, per account and region; what persistence saves and reset clears."""
+"""Models, transform jobs, endpoints and tags, per account and region; what persistence saves and reset clears."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 from turnout.local.sagemaker.ports import Scope
 
-KINDS = ("models", "jobs", "tags")
+KINDS = ("models", "jobs", "endpoint_configs", "endpoints", "tags")
 
 
 @dataclass
@@ -30,6 +30,16 @@ class Store:
 
     def all(self, kind: str, scope: Scope) -> Iterator[Any]:
         return (record for (owner, _), record in list(self._records[kind].items()) if owner == scope)
+
+    def items(self, kind: str) -> list[tuple[Scope, Any]]:
+        """Return every record of a kind with its scope."""
+        return [(scope, record) for (scope, _), record in list(self._records[kind].items())]
+
+    def tag(self, scope: Scope, arn: str, tags: list[dict] | None) -> None:
+        """Add tags, as the API lists them, to those that a resource has."""
+        if tags:
+            added = {tag["Key"]: tag["Value"] for tag in tags}
+            self.put("tags", scope, arn, {**(self.get("tags", scope, arn) or {}), **added})
 
     def clear(self) -> None:
         with self.lock:

@@ -1,0 +1,286 @@
+"""Endpoints of the local cloud: real processes, states, refusals, blue/green updates that lose no request."""
+
+import threading
+import time
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.local.actions import bucket, random_name, stand_in_model, wait_until
+from tests.integration.local.endpoint_actions import (
+    CSV,
+    SERVERLESS,
+    ask,
+    asynchronous,
+    endpoint,
+    endpoint_config,
+    impatient_runtime,
+    settled,
+)
+from turnout.local import control
+
+pytestmark = pytest.mark.local_only("it is about the local cloud's endpoints")
+
+
+@pytest.fixture(scope="module")
+def data(client) -> str:
+    return bucket(client)
+
+
+@pytest.fixture
+def sagemaker(client):
+    return client("sagemaker")
+
+
+def test_an_endpoint_comes_up_answers_and_goes(client, sagemaker, data):
+    config = endpoint_config(client, stand_in_model(client, data))
+    name = random_name("endpoint")
+    arn = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)["EndpointArn"]
+    assert arn == f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating"
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    (variant,) = sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["CurrentWeight"]) == (1, 1.0)
+    runtime = client("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(EndpointName=name, Body=b"1,2\n3,4", **CSV)
+    assert answer["Body"].read() == b"3.0\n7.0"
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    with pytest.raises(ClientError, match=f"Endpoint {name} of account 000000000000 not found"):
+        runtime.invoke_endpoint(EndpointName=name, Body=b"1", **CSV)
+
+
+def test_a_model_that_does_not_start_fails_the_endpoint_with_a_reason(client, sagemaker, data):
+    config = endpoint_config(client, stand_in_model(client, data, crash="no estimator in here"))
+    name = random_name("endpoint")
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    described = settled(client, name)
+    assert described["EndpointStatus"] == "Failed"
+    assert "AllTraffic did not pass the ping health check" in described["FailureReason"]
+    assert "no estimator in here" in described["FailureReason"]
+    with pytest.raises(ClientError, match="it can only be deleted"):
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_updates_under_load_lose_no_request(client, sagemaker, data):
+    model = [stand_in_model(client, data, plus=plus, slow=0.02) for plus in (0, 100)]
+    name = endpoint(client, endpoint_config(client, model[0]))
+    seen, stop = [], threading.Event()
+
+    def call_until_stopped():
+        while not stop.is_set():
+            seen.append(ask(client, name))
+            time.sleep(0.05)
+
+    callers = [threading.Thread(target=call_until_stopped) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for plus in (1, 0, 1):
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=endpoint_config(client, model[plus]))
+        assert settled(client, name)["EndpointStatus"] == "InService"
+        seen_after = len(seen)
+        wait_until(lambda after=seen_after: len(seen) > after + 5)
+        assert set(seen[seen_after + 3 :]) == {("3.0", "103.0")[plus]}
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(seen) == {"3.0", "103.0"}
+
+
+def test_a_failed_update_rolls_back_silently(client, sagemaker, data):
+    good = endpoint_config(client, stand_in_model(client, data))
+    name = endpoint(client, good)
+    bad = endpoint_config(client, stand_in_model(client, data, crash="broken"))
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=bad)
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Updating"
+    with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=bad)
+    wait_until(lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "RollingBack")
+    described = settled(client, name)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", good)
+    assert "broken" in described["FailureReason"]
+    assert ask(client, name) == "3.0"
+
+
+def test_a_serverless_endpoint_starts_cold_and_refuses_what_exceeds_its_concurrency(client, stand_in_cloud, data):
+    model = stand_in_model(client, data, slow=0.5)
+    name = endpoint(client, endpoint_config(client, model, serverless={"MemorySizeInMB": 1024, "MaxConcurrency": 1}))
+    runtime, errors = impatient_runtime(stand_in_cloud), []
+
+    def call():
+        try:
+            ask(lambda service: runtime, name)
+        except ClientError as error:
+            errors.append(error.response)
+
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert errors
+    assert {e["Error"]["Code"] for e in errors} == {"ThrottlingException"}
+    assert {e["ResponseMetadata"]["HTTPStatusCode"] for e in errors} == {429}
+    control.set_faults(stand_in_cloud, time_scale=3600)
+    try:
+        wait_until(lambda: model_processes(name) == 0)
+    finally:
+        control.set_faults(stand_in_cloud, time_scale=60)
+    assert ask(client, name) == "3.0"
+    assert model_processes(name) == 1
+
+
+def model_processes(endpoint_name: str) -> int:
+    """Return how many model servers run for an endpoint, by the model folder in their environment."""
+    count = 0
+    for process in psutil.process_iter(["cmdline"]):
+        if "serve.py" in " ".join(process.info["cmdline"] or []) and "guard.py" not in str(process.info["cmdline"]):
+            try:
+                folder = process.environ().get("TURNOUT_MODEL_DIR", "")
+            except psutil.Error:
+                continue
+            count += f"endpoint-{endpoint_name}-" in folder
+    return count
+
+
+def test_what_the_model_refuses_is_a_model_error(client, data):
+    model = stand_in_model(client, data, reject_on="9", fail_on="8")
+    name = endpoint(client, endpoint_config(client, model))
+    for body, status in (("9", 400), ("8", 500)):
+        with pytest.raises(ClientError) as caught:
+            ask(client, name, body)
+        answer = caught.value.response
+        assert (answer["Error"]["Code"], answer["OriginalStatusCode"]) == ("ModelError", status)
+        assert answer["OriginalMessage"] == f"cannot score {body}"
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
+
+
+def test_limits_and_wrong_kinds_of_call_are_refused(client, data):
+    model = stand_in_model(client, data)
+    runtime = client("sagemaker-runtime")
+    serverless = endpoint(client, endpoint_config(client, model, serverless=SERVERLESS))
+    queued = endpoint(client, endpoint_config(client, model, AsyncInferenceConfig=asynchronous(data)))
+    with pytest.raises(ClientError) as caught:
+        ask(client, serverless, "1" * (4 * 2**20 + 1))
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    for call, words in (
+        (lambda: ask(client, queued), "asynchronous inference endpoint"),
+        (lambda: runtime.invoke_endpoint_async(EndpointName=serverless, Body=b"1"), "not an asynchronous"),
+        (lambda: runtime.invoke_endpoint_async(EndpointName=queued), "Exactly one of Body and InputLocation"),
+        (lambda: runtime.invoke_endpoint_async(EndpointName=queued, Body=b"1" * 128_001), "128000"),
+        (lambda: ask(client, serverless, TargetVariant="other"), "Variant other not found"),
+    ):
+        with pytest.raises(ClientError, match=words) as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_an_endpoint_stays_what_it_is(client, sagemaker, data):
+    model = stand_in_model(client, data)
+    realtime = endpoint(client, endpoint_config(client, model))
+    serverless = endpoint(client, endpoint_config(client, model, serverless=SERVERLESS))
+    for name, config, words in (
+        (realtime, endpoint_config(client, model, serverless=SERVERLESS), "to a serverless endpoint"),
+        (realtime, endpoint_config(client, model, AsyncInferenceConfig=asynchronous(data)), "cannot be added"),
+    ):
+        with pytest.raises(ClientError, match=words) as caught:
+            sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+        assert caught.value.response["Error"]["Code"] == "ValidationException"
+    sagemaker.update_endpoint(EndpointName=serverless, EndpointConfigName=endpoint_config(client, model))
+    assert settled(client, serverless)["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+    assert ask(client, serverless) == "3.0"
+
+
+def test_a_configuration_in_use_stays(client, sagemaker, data):
+    config = endpoint_config(client, stand_in_model(client, data))
+    name = endpoint(client, config)
+    with pytest.raises(ClientError, match="it is in use by endpoint"):
+        sagemaker.delete_endpoint_config(EndpointConfigName=config)
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    sagemaker.delete_endpoint_config(EndpointConfigName=config)
+    with pytest.raises(ClientError, match="Could not find endpoint configuration"):
+        sagemaker.describe_endpoint_config(EndpointConfigName=config)
+
+
+def test_deleting_an_endpoint_lets_requests_finish_and_leaves_no_process(client, sagemaker, data):
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data, slow=2)))
+    answers = []
+    caller = threading.Thread(target=lambda: answers.append(ask(client, name)))
+    caller.start()
+    time.sleep(0.5)
+    sagemaker.delete_endpoint(EndpointName=name)
+    caller.join()
+    assert answers == ["3.0"]
+    wait_until(lambda: model_processes(name) == 0)
+
+
+def test_metrics_and_logs_carry_awss_names(client, data):
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data, slow=0.1, reject_on="9")))
+    ask(client, name)
+    with pytest.raises(ClientError):
+        ask(client, name, "9")
+    where = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
+
+    def statistic(metric: str, which: str) -> tuple[float, str]:
+        now = time.time()
+        (point,) = client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=where,
+            StartTime=now - 3600,
+            EndTime=now + 60,
+            Period=7200,
+            Statistics=[which],
+        )["Datapoints"]
+        return point[which], point["Unit"]
+
+    assert statistic("Invocations", "Sum") == (2, "Count")
+    assert statistic("Invocation4XXErrors", "Average") == (0.5, "None")
+    assert statistic("Invocation5XXErrors", "Sum")[0] == 0
+    latency, unit = statistic("ModelLatency", "Minimum")
+    assert unit == "Microseconds"
+    assert latency >= 100_000
+    logs = client("logs")
+    group = f"/aws/sagemaker/Endpoints/{name}"
+    wait_until(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
+    events = wait_until(lambda: logs.filter_log_events(logGroupName=group)["events"])
+    assert any("environment" in event["message"] for event in events)
+
+
+def test_a_crashed_process_is_replaced(client, data):
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
+    for process in psutil.process_iter():
+        try:
+            if f"endpoint-{name}-" in process.environ().get("TURNOUT_MODEL_DIR", ""):
+                process.kill()
+        except psutil.Error:
+            continue
+
+    def answers():
+        try:
+            return ask(client, name) == "3.0"
+        except ClientError:
+            return False
+
+    assert wait_until(answers)
+
+
+@pytest.mark.parametrize("word", ["fail", "never"])
+def test_instances_that_cannot_be_had(client, sagemaker, stand_in_cloud, data, word):
+    config = endpoint_config(client, stand_in_model(client, data))
+    control.set_faults(stand_in_cloud, endpoint_starts=word)
+    name = random_name("endpoint")
+    try:
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+        if word == "fail":
+            assert "InsufficientInstanceCapacity" in settled(client, name)["FailureReason"]
+            return
+        time.sleep(1)
+        assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating"
+    finally:
+        control.set_faults(stand_in_cloud)
+    assert settled(client, name)["EndpointStatus"] == "InService"

@@ -1,0 +1,391 @@
+"""The processes behind one endpoint configuration, leased to requests.
+
+A lease is one request in one process. A fleet that is retired gives no new leases, lets the leased ones come to
+their end and stops its processes then, so that no request is lost when traffic moves to another fleet.
+"""
+
+import contextlib
+import logging
+import random
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from turnout.local.faults import Faults
+from turnout.local.sagemaker.artifact import BadArtifact, fetch
+from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
+from turnout.local.sagemaker.hosting.kinds import is_serverless
+from turnout.local.sagemaker.ports import Cloud, Scope
+
+LOG_GROUP = "/aws/sagemaker/Endpoints"
+#: Real processes behind one variant, however many instances it is said to have: two cores are soon full.
+MAX_PROCESSES = 2
+STARTUP_SECONDS = {True: 180, False: 240}  # by whether it is serverless; SageMaker's limits, not scaled
+SERVERLESS_IDLE_SECONDS = 600  # of AWS's time, until an idle serverless process ends
+HANG_POLL_SECONDS = 0.2
+WAIT_FOR_INSTANCE_SECONDS = 60
+NO_CAPACITY = (
+    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
+    "Please retry using a different ML instance type or after some time."
+)
+
+logger = logging.getLogger("turnout.sagemaker")
+
+
+class FleetFailed(Exception):
+    """The fleet cannot come up; the message is the endpoint's FailureReason."""
+
+
+class Retired(Exception):
+    """The fleet takes no more requests: another one does."""
+
+
+class Throttled(Exception):
+    """A serverless variant runs as many requests as MaxConcurrency allows."""
+
+
+class NoInstance(Exception):
+    """No process can take the request now."""
+
+
+class NotReady(Exception):
+    """A serverless process did not come up in time for the request."""
+
+
+@dataclass
+class Instance:
+    """One process. `busy` counts the requests in it."""
+
+    identity: str
+    container: Container
+    shipper: LogShipper
+    busy: int = 0
+    idle_since: float = field(default_factory=time.monotonic)
+
+    def stop(self) -> None:
+        self.container.stop()
+        self.shipper.close()
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One request's place in a process. `cold` is what it waited for the process to start, in seconds."""
+
+    variant: "Variant"
+    instance: Instance
+    cold: float
+    concurrent: int
+
+
+class Variant:
+    """The processes of one production variant."""
+
+    def __init__(self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, settings: dict, model: dict) -> None:
+        self.settings, self.name, self.serverless = settings, settings["VariantName"], is_serverless(settings)
+        self.desired, self.weight = 0, 1.0
+        self.image = model["PrimaryContainer"].get("Image", "")
+        self._cloud, self._scope, self._faults, self._endpoint, self._model = cloud, scope, faults, endpoint, model
+        self._changed = threading.Condition()
+        self._instances: list[Instance] = []
+        self._launching: list[Container] = []
+        self._starting = 0
+        self._busy = 0
+        self._retired = False
+        self._folder = cloud.work_dir / f"endpoint-{endpoint}-{self.name}-{uuid.uuid4().hex[:8]}"
+
+    # Capacity
+
+    def start(self, desired: int) -> None:
+        """Bring up the first processes. Raises FleetFailed."""
+        self._model_dir = self._fetch()
+        with self._changed:
+            self.desired = desired
+        self._grow(1 if self.serverless else min(desired, MAX_PROCESSES))
+
+    def scale(self, desired: int) -> None:
+        """Have `desired` instances. Processes that go finish their requests first. Raises FleetFailed."""
+        with self._changed:
+            self.desired = desired
+            surplus = [i for i in self._by_load()[min(desired, MAX_PROCESSES) :] if not self.serverless]
+            self._instances = [i for i in self._instances if i not in surplus]
+            missing = min(desired, MAX_PROCESSES) - len(self._instances)
+        for instance in surplus:
+            threading.Thread(target=self._finish, args=(instance,), daemon=True, name="scale-in").start()
+        if not self.serverless:
+            self._grow(missing)
+
+    def _grow(self, count: int) -> None:
+        if count <= 0:
+            return
+        with ThreadPoolExecutor(count, thread_name_prefix="start-instance") as starters:
+            results = [starters.submit(self._in_scope, self._add) for _ in range(count)]
+            errors = [error for result in results if (error := result.exception())]
+        if errors:
+            raise errors[0]
+
+    def _in_scope(self, work: Callable, *args: Any) -> Any:
+        with self._cloud.enter(self._scope):
+            return work(*args)
+
+    def _add(self) -> Instance:
+        """Start one process and put it among the others; one that comes too late ends again. Raises FleetFailed."""
+        with self._changed:
+            self._starting += 1
+        try:
+            instance = self._launch()
+        finally:
+            with self._changed:
+                self._starting -= 1
+                self._changed.notify_all()
+        with self._changed:
+            late = self._retired
+            if not late:
+                self._instances.append(instance)
+                self._changed.notify_all()
+        if late:
+            instance.stop()
+            raise FleetFailed("The endpoint was deleted or stopped meanwhile.")
+        return instance
+
+    def _launch(self) -> Instance:
+        self._wait_for_capacity()
+        identity = f"local-{uuid.uuid4().hex[:8]}"
+        log_file = self._cloud.log_dir / "endpoints" / f"{self._endpoint}-{self.name}-{identity}.log"
+        logs = self._cloud.client("logs", self._scope)
+        shipper = LogShipper(logs, log_file, f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/{identity}")
+        seconds = self.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS[self.serverless])
+        container = Container(self._model_dir, self._environment(), log_file, start_seconds=seconds)
+        shipper.start()
+        self._launching.append(container)
+        try:
+            container.__enter__()
+        except ContainerFailed as error:
+            shipper.close()
+            raise FleetFailed(
+                f"The primary container for production variant {self.name} did not pass the ping health check. "
+                f"Please check CloudWatch logs for this endpoint. ({error})"
+            ) from error
+        finally:
+            self._launching.remove(container)
+        return Instance(identity, container, shipper)
+
+    def _wait_for_capacity(self) -> None:
+        if self._faults.endpoint_starts == "fail":
+            raise FleetFailed(NO_CAPACITY)
+        while self._faults.endpoint_starts == "never":
+            if self._retired:
+                raise FleetFailed("The endpoint was deleted or stopped meanwhile.")
+            time.sleep(HANG_POLL_SECONDS)
+
+    def _fetch(self) -> Path:
+        folder = self._folder / "model"
+        folder.mkdir(parents=True, exist_ok=True)
+        if url := self._model["PrimaryContainer"].get("ModelDataUrl"):
+            try:
+                fetch(self._cloud.client("s3", self._scope), url, folder)
+            except BadArtifact as error:
+                raise FleetFailed(f'Failed to download model data for container "container_1". {error}') from error
+        return folder
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self._model["PrimaryContainer"].get("Environment", {}),
+            "SAGEMAKER_REGION": self._scope.region,
+            "AWS_REGION": self._scope.region,
+            "AWS_DEFAULT_REGION": self._scope.region,
+            "AWS_ENDPOINT_URL": self._cloud.endpoint_url(),
+            "AWS_ACCESS_KEY_ID": self._scope.account,
+            "AWS_SECRET_ACCESS_KEY": "local",
+        }
+
+    # Leases
+
+    @property
+    def current(self) -> int:
+        """How many instances there are: as many as are wanted, once the processes that stand for them are up."""
+        with self._changed:
+            running = len(self._instances)
+        return self.desired if running >= min(self.desired, MAX_PROCESSES) else running
+
+    def in_use(self) -> float:
+        """Return running requests over MaxConcurrency, for a serverless variant."""
+        with self._changed:
+            return self._busy / self.settings["ServerlessConfig"]["MaxConcurrency"]
+
+    def free_slots(self, per_instance: int) -> int:
+        """Return how many more requests fit when each process takes `per_instance`."""
+        with self._changed:
+            return sum(max(per_instance - i.busy, 0) for i in self._instances if i.container.alive())
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Lease]:
+        """Lend a process to one request. Raises Retired, Throttled, NoInstance or NotReady."""
+        began = time.monotonic()
+        self._admit()
+        try:
+            instance = self._take()
+        except BaseException:
+            self._leave()
+            raise
+        try:
+            yield Lease(self, instance, time.monotonic() - began, instance.busy)
+        finally:
+            self._leave(instance)
+
+    def _admit(self) -> None:
+        with self._changed:
+            if self._retired:
+                raise Retired
+            if self.serverless and self._busy >= self.settings["ServerlessConfig"]["MaxConcurrency"]:
+                raise Throttled
+            self._busy += 1
+
+    def _leave(self, instance: Instance | None = None) -> None:
+        with self._changed:
+            self._busy -= 1
+            if instance is not None:
+                instance.busy -= 1
+                instance.idle_since = time.monotonic()
+            self._changed.notify_all()
+
+    def _take(self) -> Instance:
+        """Return the process with the fewest requests; a serverless one is started when all are at work."""
+        self._replace_dead()
+        deadline = time.monotonic() + WAIT_FOR_INSTANCE_SECONDS
+        while True:
+            with self._changed:
+                if self._instances and (not self.serverless or not self._by_load()[0].busy or self._full()):
+                    least = self._by_load()[0]
+                    least.busy += 1
+                    return least
+                if not self._instances and not self.serverless and not self._starting:
+                    raise NoInstance
+                starts = self.serverless and not self._full()
+                if not starts:
+                    self._changed.wait(0.5)
+            if time.monotonic() >= deadline:
+                raise NotReady
+            if starts:
+                self._add_for_request()
+
+    def _add_for_request(self) -> None:
+        try:
+            self._in_scope(self._add)
+        except FleetFailed as error:
+            logger.warning("serverless variant %s of %s: %s", self.name, self._endpoint, error)
+            raise NotReady(str(error)) from error
+
+    def _full(self) -> bool:
+        return len(self._instances) + self._starting >= MAX_PROCESSES
+
+    def _by_load(self) -> list[Instance]:
+        return sorted(self._instances, key=lambda instance: instance.busy)
+
+    def _replace_dead(self) -> None:
+        """Take crashed processes out; SageMaker replaces an instance that fails its pings, and so does this."""
+        with self._changed:
+            dead = [i for i in self._instances if not i.container.alive()]
+            self._instances = [i for i in self._instances if i not in dead]
+        for instance in dead:
+            logger.warning("variant %s of %s: %s crashed", self.name, self._endpoint, instance.identity)
+            threading.Thread(target=self._replace, args=(instance,), daemon=True, name="replace").start()
+
+    def _replace(self, dead: Instance) -> None:
+        dead.stop()
+        if self.serverless:
+            return
+        try:
+            self._in_scope(self._add)
+        except FleetFailed as error:
+            logger.error("variant %s of %s: no replacement: %s", self.name, self._endpoint, error)
+
+    # Ends
+
+    def end_idle(self) -> None:
+        """Let a serverless variant go to zero: processes that had no request for a while end."""
+        if not self.serverless:
+            return
+        kept = min(self.settings["ServerlessConfig"].get("ProvisionedConcurrency", 0), MAX_PROCESSES)
+        longest = self._faults.seconds(SERVERLESS_IDLE_SECONDS)
+        with self._changed:
+            idle = [i for i in self._instances if not i.busy and time.monotonic() - i.idle_since > longest]
+            ending = idle[: max(len(self._instances) - kept, 0)]
+            self._instances = [i for i in self._instances if i not in ending]
+        for instance in ending:
+            threading.Thread(target=instance.stop, daemon=True, name="scale-to-zero").start()
+
+    def retire(self, seconds: float) -> None:
+        """Take no more requests, wait for those under way, then stop."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._retired = True
+            self._changed.notify_all()
+            while self._busy and time.monotonic() < deadline:
+                self._changed.wait(0.5)
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process now."""
+        with self._changed:
+            self._retired = True
+            ending, self._instances = self._instances, []
+            self._changed.notify_all()
+        for container in [*(instance.container for instance in ending), *list(self._launching)]:
+            container.stop()
+        for instance in ending:
+            instance.shipper.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish(self, instance: Instance) -> None:
+        with self._changed:
+            while instance.busy:
+                self._changed.wait(0.5)
+        instance.stop()
+
+
+class Fleet:
+    """All variants of one configuration."""
+
+    def __init__(
+        self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, config: dict, models: Mapping[str, dict]
+    ) -> None:
+        self.config = config
+        self.variants = {
+            settings["VariantName"]: Variant(cloud, scope, faults, endpoint, settings, models[settings["ModelName"]])
+            for settings in config["ProductionVariants"]
+        }
+
+    def start(self, counts: Mapping[str, int], weights: Mapping[str, float]) -> None:
+        """Bring every variant up; when one fails, all end. Raises FleetFailed."""
+        try:
+            for name, variant in self.variants.items():
+                variant.weight = weights[name]
+                variant.start(counts[name])
+        except BaseException:
+            self.stop()
+            raise
+
+    def choose(self, wanted: str | None) -> Variant | None:
+        """Return the wanted variant, or one drawn by weight. None when there is no such variant."""
+        if wanted:
+            return self.variants.get(wanted)
+        variants = list(self.variants.values())
+        weights = [variant.weight for variant in variants]
+        return random.choices(variants, weights)[0] if any(weights) else variants[0]
+
+    def instances(self) -> int:
+        return sum(variant.desired for variant in self.variants.values())
+
+    def retire(self, seconds: float) -> None:
+        for variant in self.variants.values():
+            variant.retire(seconds)
+
+    def stop(self) -> None:
+        for variant in self.variants.values():
+            variant.stop()
