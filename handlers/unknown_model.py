@@ -8,9 +8,9 @@ from typing import Any
 
 from handlers.contract.env import UnknownModelEnv
 from handlers.contract.errors import RequestError, UnknownModel, UnknownRoute
-from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT
+from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_POLL, ROUTE_PREDICT, ROUTE_UPLOAD
 
-ROUTES = (ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT)
+ROUTES = (ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT, ROUTE_POLL, ROUTE_UPLOAD)
 
 
 @cache

@@ -15,6 +15,19 @@ FAST = Config(
     tcp_keepalive=True,
 )
 
+#: The model itself: once, and no longer than leaves time to say so before an HTTP API gives up after 30 s. A call that
+#: timed out may still be running, so nothing here repeats it.
+LIVE = Config(
+    connect_timeout=1,
+    read_timeout=24,
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    parameter_validation=False,
+    tcp_keepalive=True,
+)
+
+#: Payloads and answers in S3, and URLs for them, which have to be signed for the Region that the bucket is in.
+FILES = FAST.merge(Config(read_timeout=5, signature_version="s3v4"))
+
 #: Pipeline steps would rather wait than fail.
 PATIENT = Config(
     connect_timeout=5,

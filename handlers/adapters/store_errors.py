@@ -14,4 +14,4 @@ def answered() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailable("the score store does not answer; try again in a moment") from error
+        raise StoreUnavailable("the store does not answer; try again in a moment") from error

@@ -58,6 +58,7 @@ class PredictEnv(Environment):
     remember_seconds: int  # how long a live answer is kept (hybrid)
     max_live_per_minute: int  # cap on live calls (hybrid)
     async_expiry_seconds: int  # how long an asynchronous request may wait
+    async_invocation_seconds: int = 900  # how long the model may then take for it
 
 
 @dataclass(frozen=True)

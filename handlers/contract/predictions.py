@@ -22,10 +22,18 @@ ROUTE_POLL = "GET /models/{model}/predictions"
 ROUTE_UPLOAD = "POST /models/{model}/uploads"
 REQUEST_PARAMETER = "request"
 
+#: The words of `Prediction.source`.
+PRECOMPUTED, LIVE, REMEMBERED, DEFERRED = "precomputed", "live", "remembered", "async"
+
 #: Instances that one request may carry.
 MAX_INSTANCES = 100
 #: Bytes of a key in UTF-8. DynamoDB allows 2,048 for a partition key; the generation's name needs its part.
 MAX_KEY_BYTES = 1536
+
+#: Bytes of a request's body and of an answer's: Lambda carries 6 MB each way.
+MAX_BODY_BYTES = 6 * 2**20
+#: Bytes of an upload that an asynchronous endpoint takes.
+MAX_UPLOAD_BYTES = 2**30
 
 Key = str | int
 
@@ -52,6 +60,19 @@ class Prediction:
     scored_at: str
     age_seconds: int
     stale: bool
+
+    def to_body(self) -> dict:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An answer that comes later: the body of a 202. Its place is in the `Location` header, and in the body."""
+
+    request: str
+    location: str
+    retry_after_seconds: int
+    status: str = "pending"
 
     def to_body(self) -> dict:
         return dict(self.__dict__)

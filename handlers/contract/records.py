@@ -15,7 +15,7 @@ Items carry `expires_at` (epoch seconds, DynamoDB TTL). TTL deletes late, so rea
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 PK, SK, EXPIRES_AT = "pk", "sk", "expires_at"
@@ -130,17 +130,58 @@ class Request:
     several: bool
     output_uri: str
     failure_uri: str
-    waits_until: str  # after this moment SageMaker drops it
+    waits_until: str  # after this moment SageMaker has dropped it, or the model has had its time
     expires_at: int
+    known: dict[str, Any] = field(default_factory=dict)  # place -> body of instances that the model was not asked for
+    upload: bool = False  # the payload was uploaded: how many instances it holds, only the answer says
 
     def to_item(self) -> Item:
         item: Item = {PK: REQUEST, SK: self.id}
-        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "keys")})
-        item["keys"] = json.dumps(self.keys)
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "keys", "known")})
+        item["keys"], item["known"] = json.dumps(self.keys), json.dumps(self.known)
         return item
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
-        values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", "keys")}
+        values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", "keys", "known")}
         values["expires_at"] = int(values["expires_at"])
-        return cls(id=item[SK], keys=json.loads(item["keys"]), **values)
+        return cls(id=item[SK], keys=json.loads(item["keys"]), known=json.loads(item["known"]), **values)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A live answer for one key. `scored_at` is ISO 8601 in UTC."""
+
+    prediction: Any
+    model_version: str
+    scored_at: str
+    expires_at: int
+
+    def to_item(self, key: str) -> Item:
+        values = {**self.__dict__, "prediction": json.dumps(self.prediction, allow_nan=False)}
+        return {PK: f"{LIVE}{key}", SK: NO_SORT, **values}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        return cls(json.loads(item["prediction"]), item["model_version"], item["scored_at"], int(item[EXPIRES_AT]))
+
+
+@dataclass(frozen=True)
+class Flight:
+    """Who asks the model for one key right now. Whoever writes it first leads; the others wait for what comes of it.
+
+    `leader` is unguessable; in deferred answers it is the request's id. `failure` is the JSON body of an error.
+    """
+
+    leader: str
+    lease_until: int  # milliseconds since the epoch
+    failure: str | None = None
+
+    def to_item(self, key: str) -> Item:
+        item: Item = {PK: f"{FLIGHT}{key}", SK: NO_SORT, "leader": self.leader, "lease_until": self.lease_until}
+        item[EXPIRES_AT] = self.lease_until // 1000 + 3600
+        return item if self.failure is None else {**item, "failure": self.failure}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        return cls(item["leader"], int(item["lease_until"]), item.get("failure"))

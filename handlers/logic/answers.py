@@ -7,16 +7,57 @@ from typing import Any
 from urllib.parse import quote
 
 from handlers.contract import metrics
-from handlers.contract.errors import RequestError, StoreUnavailable, UnknownKey, UnknownRoute
+from handlers.contract.errors import (
+    EndpointUnavailable,
+    LiveLimitReached,
+    ModelFailed,
+    ModelRefused,
+    ModelTimeout,
+    NotServableLive,
+    PayloadTooLarge,
+    RequestError,
+    StoreUnavailable,
+    Throttled,
+    UnknownKey,
+    UnknownRoute,
+)
 from handlers.contract.modes import ServingMode
-from handlers.contract.predictions import ROUTE_DESCRIBE, ROUTE_LOOKUP, ROUTE_PREDICT, Prediction
+from handlers.contract.predictions import (
+    MAX_BODY_BYTES,
+    MAX_INSTANCES,
+    PRECOMPUTED,
+    ROUTE_DESCRIBE,
+    ROUTE_LOOKUP,
+    ROUTE_POLL,
+    ROUTE_PREDICT,
+    ROUTE_UPLOAD,
+    Accepted,
+    Prediction,
+)
 from handlers.contract.records import Generation
-from handlers.logic.lookup import Door
+from handlers.logic.lookup import Answered, Door
 from handlers.logic.moments import seconds_between
 from handlers.logic.predictors import PREDICTORS
-from handlers.logic.requests import Asked, Event, asked_by_body, asked_by_path
+from handlers.logic.requests import Asked, Event, asked_by_body, asked_by_path, polled_id, upload_type
 
-RETRY_AFTER_SECONDS = 1
+#: What callers are told to wait where an error does not say it itself (`retry_after_seconds`).
+RETRY_AFTER_SECONDS: dict[type[RequestError], int] = {StoreUnavailable: 1}
+
+#: Errors of the one call to the model, which concern all of a request's instances alike.
+OF_THE_CALL = (
+    EndpointUnavailable,
+    LiveLimitReached,
+    ModelFailed,
+    ModelRefused,
+    ModelTimeout,
+    PayloadTooLarge,
+    Throttled,
+)
+
+#: Lambda carries 6 MB of answer, in which our JSON is a string once more; below this no answer can be too large.
+SURELY_SMALL = MAX_BODY_BYTES // 2
+#: What surrounds our JSON in a function's answer.
+ENVELOPE_BYTES = 4_096
 
 
 @dataclass
@@ -28,6 +69,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
     cause: str | None = None
+    key: str | int | None = None  # the first key asked about, for the log's sample of hashes
 
     def to_response(self) -> dict[str, Any]:
         """Return the response that an HTTP API takes from a function (payload 2.0)."""
@@ -39,18 +81,34 @@ class Answer:
         }
 
 
-def answer(door: Door, event: Event, load_card: Callable[[], Any]) -> Answer:
-    """Answer one request. Raises nothing but what nobody foresaw: every RequestError becomes its JSON body.
-
-    `load_card` returns the model's card; it is called for descriptions only.
-    """
+def answer(door: Door, event: Event) -> Answer:
+    """Answer one request. Raises nothing but what nobody foresaw: every RequestError becomes its JSON body."""
     try:
         route = ROUTES.get(route_of(event, door.model))
         if route is None:
             raise UnknownRoute(f"{event.get('routeKey')!r} is no route of a model")
-        return route(door, event, load_card)
+        return route(door, event)
     except RequestError as error:
         return refusal(error)
+
+
+def carried(answered: Answer) -> tuple[Answer, dict[str, Any]]:
+    """Return the answer and its response; what Lambda cannot carry becomes an error that says so."""
+    response = answered.to_response()
+    text = response["body"]
+    if len(text) > SURELY_SMALL:
+        size = len(text) + text.count('"') + text.count("\\") + ENVELOPE_BYTES
+        if size > MAX_BODY_BYTES:
+            limit = "6 MB, the limit of AWS Lambda"
+            error = PayloadTooLarge(
+                f"the answer is {size:,} bytes; at most {MAX_BODY_BYTES:,} can be carried ({limit}); ask for fewer "
+                "instances in one request",
+                limit_bytes=MAX_BODY_BYTES,
+                bytes=size,
+            )
+            answered = replace(refusal(error), counts=answered.counts, key=answered.key)
+            response = answered.to_response()
+    return answered, response
 
 
 def route_of(event: Event, model: str) -> str:
@@ -59,49 +117,120 @@ def route_of(event: Event, model: str) -> str:
 
 
 def refusal(error: RequestError) -> Answer:
-    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if isinstance(error, StoreUnavailable) else {}
+    wait = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS.get(type(error)))
     counts = {metrics.ERRORS: 1.0 if error.http_status >= 500 else 0.0}
     cause = repr(error.__cause__) if error.http_status >= 500 and error.__cause__ else None
+    headers = {} if wait is None else {"retry-after": str(wait)}
     return Answer(error.http_status, error.to_body(), headers, counts, cause)
 
 
-def _lookup(door: Door, event: Event, load_card: Callable[[], Any]) -> Answer:
-    return _predicted(door, asked_by_path(event))
+def _lookup(door: Door, event: Event) -> Answer:
+    return _predicted(door, event, asked_by_path(event))
 
 
-def _predict(door: Door, event: Event, load_card: Callable[[], Any]) -> Answer:
-    return _predicted(door, asked_by_body(event))
+def _predict(door: Door, event: Event) -> Answer:
+    return _predicted(door, event, asked_by_body(event))
 
 
-def _predicted(door: Door, asked: Asked) -> Answer:
-    outcomes = PREDICTORS[ServingMode(door.mode)].predict(door, asked.instances)
+def _predicted(door: Door, event: Event, asked: Asked) -> Answer:
+    key = next((instance.key for instance in asked.instances if instance.key is not None), None)
+    try:
+        if asked.upload is not None:
+            _require_uploads(door)
+        answered = PREDICTORS[ServingMode(door.mode)].predict(door, asked)
+    except RequestError as error:
+        return replace(_counted(refusal(error), Answered([error])), key=key)
+    return replace(_counted(_outcome(answered, asked.several, event), answered), key=key)
+
+
+def _outcome(answered: Answered, several: bool, event: Event) -> Answer:
+    """Return one instance's outcome as an answer of its own, or several as a list.
+
+    When nothing was predicted because the one call to the model failed, that is the whole request's status: the caller
+    has one thing to do then, to come again.
+    """
+    outcomes = answered.outcomes
+    if answered.accepted is not None:
+        return _accepted(answered.accepted, event)
+    failed = next((outcome for outcome in outcomes if isinstance(outcome, OF_THE_CALL)), None)
+    if not several and isinstance(outcomes[0], RequestError):
+        return refusal(outcomes[0])
+    if failed is not None and all(isinstance(outcome, RequestError) for outcome in outcomes):
+        return refusal(failed)
+    bodies = [outcome if isinstance(outcome, dict) else outcome.to_body() for outcome in outcomes]
+    return Answer(200, {"predictions": bodies} if several else bodies[0], counts={metrics.ERRORS: 0.0})
+
+
+def _counted(made: Answer, answered: Answered) -> Answer:
+    """Return the answer with the metrics of its outcomes."""
+    outcomes = answered.outcomes
     predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
-    counts = {
-        metrics.HITS: len(predictions),
+    counts: dict[str, float] = {
+        metrics.HITS: sum(prediction.source == PRECOMPUTED for prediction in predictions),
         metrics.MISSES: sum(isinstance(outcome, UnknownKey) for outcome in outcomes),
         metrics.STALE_ANSWERS: sum(prediction.stale for prediction in predictions),
-        metrics.ERRORS: 0.0,
     }
+    if any(isinstance(outcome, (Throttled, LiveLimitReached)) for outcome in outcomes):
+        counts[metrics.LIVE_REFUSED] = 1
     if predictions:
         counts[metrics.AGE_SECONDS] = max(prediction.age_seconds for prediction in predictions)
-    if asked.several:
-        return Answer(200, {"predictions": [outcome.to_body() for outcome in outcomes]}, counts=counts)
-    if isinstance(outcomes[0], RequestError):
-        refused = refusal(outcomes[0])
-        return replace(refused, counts=counts | refused.counts)
-    return Answer(200, outcomes[0].to_body(), counts=counts)
+    cause = made.cause or answered.cause
+    return replace(made, counts=counts | answered.counts | made.counts, cause=cause)
 
 
-def _describe(door: Door, event: Event, load_card: Callable[[], Any]) -> Answer:
-    card = load_card()
-    generation = door.visible.generation(PREDICTORS[ServingMode(door.mode)].shown(door.visible.pointer()))
+def _accepted(accepted: Accepted, event: Event, counts: dict[str, float] | None = None) -> Answer:
+    location = f"{_stage_path(event)}{accepted.location}"
+    headers = {"location": location, "retry-after": str(accepted.retry_after_seconds)}
+    body = replace(accepted, location=location).to_body()
+    return Answer(202, body, headers, {metrics.ACCEPTED: 1.0, metrics.ERRORS: 0.0} if counts is None else counts)
+
+
+def _poll(door: Door, event: Event) -> Answer:
+    """Answer what became of a request, in whatever mode it was accepted."""
+    from handlers.logic.deferred import poll
+
+    found = poll(door, polled_id(event))
+    if isinstance(found, dict):
+        return Answer(200, found, counts={metrics.ERRORS: 0.0})
+    if found.accepted is not None:
+        return _accepted(found.accepted, event, {metrics.ERRORS: 0.0})
+    return _outcome(found, found.several, event)
+
+
+def _upload(door: Door, event: Event) -> Answer:
+    wanted = upload_type(event)
+    _require_uploads(door)
+    from handlers.logic.deferred import hand_out_upload
+
+    return Answer(200, hand_out_upload(door, wanted), counts={metrics.ERRORS: 0.0})
+
+
+def _require_uploads(door: Door) -> None:
+    """Raise NotServableLive where answers do not come later, and so nothing is fetched from an upload."""
+    from handlers.logic.families import FAMILIES
+
+    family = PREDICTORS[ServingMode(door.mode)].family(door)
+    if family is None or not FAMILIES[family].later:
+        raise NotServableLive(
+            f"model {door.model!r} is served in mode {door.mode}, which takes no uploads",
+            model=door.model,
+            mode=door.mode,
+            hint="send the instances in the body of a POST; `mode: async` takes uploads of up to 1 GB",
+        )
+
+
+def _describe(door: Door, event: Event) -> Answer:
+    card = door.card()
+    predictor = PREDICTORS[ServingMode(door.mode)]
+    generation = door.visible.generation(predictor.shown(door.visible.pointer()))
     body = {
         "model": door.model,
         "mode": door.mode,
         "stage": door.stage,
         "model_version": door.model_version,
         "description": card.description,
-        "freshness": _freshness(door, generation) if generation else None,  # None: no run has succeeded yet
+        "asking": _asking(door),
+        "freshness": _freshness(door, generation) if generation else None,  # None: nothing computed beforehand
         "results_uri": door.results_uri,
         "schema": {
             "key": {"column": card.key, "type": card.key_type or (generation.key_type if generation else None)},
@@ -112,9 +241,29 @@ def _describe(door: Door, event: Event, load_card: Callable[[], Any]) -> Answer:
             "prediction": card.prediction,
         },
         "routes": [route.replace("{model}", door.model) for route in ROUTES],
-        "curl": ready_curl(event, door.model),
+        "curl": ready_curl(event, door.model, None if predictor.by_key else card),
     }
     return Answer(200, body, counts={metrics.ERRORS: 0.0})
+
+
+def _asking(door: Door) -> dict[str, Any]:
+    """Return how this mode is asked, which kind of endpoint answers, and its limits."""
+    from handlers.logic.families import FAMILIES
+
+    predictor = PREDICTORS[ServingMode(door.mode)]
+    family = FAMILIES.get(predictor.family(door) or "")
+    limits: dict[str, int] = {"instances": MAX_INSTANCES, "body_bytes": MAX_BODY_BYTES}
+    if family is not None:
+        limits["payload_bytes"] = family.payload_bytes
+    if door.max_live_per_minute:
+        limits["live_calls_per_minute"] = door.max_live_per_minute
+    return {
+        "how": predictor.asking,
+        "endpoint_family": family.word if family else None,
+        "answers": "later, at the Location of a 202" if family and family.later else "at once",
+        "remembered_seconds": door.remember_seconds or None,
+        "limits": limits,
+    }
 
 
 def _freshness(door: Door, generation: Generation) -> dict[str, Any]:
@@ -131,26 +280,47 @@ def _freshness(door: Door, generation: Generation) -> dict[str, Any]:
     }
 
 
-def ready_curl(event: Event, model: str) -> str:
-    """Return a signed lookup to paste into a shell that has AWS credentials; KEY is to be replaced."""
+def ready_curl(event: Event, model: str, card: Any = None) -> str:
+    """Return a signed call to paste into a shell that has AWS credentials: a lookup in which KEY is to be replaced.
+
+    With a card it is a POST of features, each with a value of its type.
+    """
     context, headers = event.get("requestContext") or {}, event.get("headers") or {}
     domain = context.get("domainName", "")
     port = headers.get("host", "").partition(":")[2]
     scheme = headers.get("x-forwarded-proto", "http" if port else "https")
-    stage = context.get("stage", "$default")
-    path = f"/models/{quote(model)}/predictions/KEY"
-    url = f"{scheme}://{domain}{':' + port if port and port != '443' else ''}"
-    url += path if stage == "$default" else f"/{stage}{path}"
-    return (
+    path = f"{_stage_path(event)}/models/{quote(model)}/predictions"
+    url = f"{scheme}://{domain}{':' + port if port and port != '443' else ''}{path}"
+    call = (
         'curl --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:execute-api" '
         '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
         '${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"} '
-        f"{url}"
     )
+    if card is None:
+        return f"{call}{url}/KEY"
+    body = json.dumps({"key": "KEY", "features": {feature.name: _example(feature) for feature in card.features}})
+    quoted = body.replace("'", "'\\''")
+    return f"{call}-H 'content-type: application/json' -d '{quoted}' {url}"
 
 
-ROUTES: dict[str, Callable[[Door, Event, Callable[[], Any]], Answer]] = {
+def _example(feature: Any) -> Any:
+    """Return a value that a feature may have, as far as its range and list tell."""
+    if feature.values:
+        return feature.values[0]
+    least = feature.minimum if feature.minimum is not None else min(0, feature.maximum or 0)
+    return {"float": float(least), "integer": int(least), "boolean": False, "string": "TEXT"}[feature.type]
+
+
+def _stage_path(event: Event) -> str:
+    """Return what stands before `/models` in a path: nothing, or a named API stage."""
+    stage = (event.get("requestContext") or {}).get("stage", "$default")
+    return "" if stage == "$default" else f"/{stage}"
+
+
+ROUTES: dict[str, Callable[[Door, Event], Answer]] = {
     ROUTE_PREDICT: _predict,
     ROUTE_LOOKUP: _lookup,
     ROUTE_DESCRIBE: _describe,
+    ROUTE_POLL: _poll,
+    ROUTE_UPLOAD: _upload,
 }

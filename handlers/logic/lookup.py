@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from handlers.contract.errors import BadKey, NotScoredYet, RequestError, UnknownKey
-from handlers.contract.predictions import Instance, Key, Prediction
+from handlers.contract.predictions import PRECOMPUTED, Accepted, Instance, Key, Prediction
 from handlers.contract.records import Generation, Pointer
 from handlers.logic.moments import seconds_between
 from handlers.logic.ports import Clock, Records, ScoreStore
 
 #: How long a warm environment may answer from a generation that is no longer the visible one.
 POINTER_SECONDS = 2.0
-
-#: What `source` says of a prediction that was computed before it was asked for.
-SOURCE = "precomputed"
 
 
 @dataclass
@@ -45,9 +43,31 @@ class Visible:
         return self._manifests[generation_id]
 
 
+Outcome = Prediction | RequestError
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One outcome per instance, in order; the metrics that they do not show; and what the log should say.
+
+    With `accepted` the answer is a 202, and the outcomes are what was known without asking the model. `several` is for
+    requests that were accepted earlier: whether the caller gets a list.
+    """
+
+    outcomes: list[Outcome]
+    counts: dict[str, float] = field(default_factory=dict)
+    cause: str | None = None
+    accepted: Accepted | None = None
+    several: bool = True
+
+
 @dataclass(frozen=True)
 class Door:
-    """One model's front door as its predictor sees it."""
+    """One model's front door as its predictor sees it.
+
+    `card` reads the model's card; `live` and `later` make what is needed to ask the model. All three are called only by
+    requests that need them, for they import and read what a hit does not.
+    """
 
     stage: str
     model: str
@@ -58,12 +78,18 @@ class Door:
     visible: Visible
     scores: ScoreStore
     clock: Clock
+    card: Callable[[], Any]  # handlers.contract.card.ModelCard
+    live: Callable[[], Any]  # handlers.logic.live.Live
+    later: Callable[[], Any]  # handlers.logic.deferred.Later
+    fallback: str = ""
+    remember_seconds: int = 0
+    max_live_per_minute: int = 0
 
     def is_stale(self, age_seconds: int) -> bool:
         return age_seconds > self.max_staleness_seconds
 
 
-def look_up(door: Door, instances: list[Instance]) -> list[Prediction | RequestError]:
+def look_up(door: Door, instances: list[Instance]) -> list[Outcome]:
     """Return the visible generation's score of each instance's key, or why there is none, in order.
 
     Keys are compared as text. Raises NotScoredYet when there is nothing to look in.
@@ -77,7 +103,7 @@ def look_up(door: Door, instances: list[Instance]) -> list[Prediction | RequestE
     else:
         found = dict(door.scores.get_many(generation.id, wanted))
     age = seconds_between(generation.scored_at, now)
-    answers: list[Prediction | RequestError] = []
+    answers: list[Outcome] = []
     for key in keys:
         score = found.get(key) if key is not None else None
         if score is None or score.expires_at <= now.timestamp():
@@ -105,7 +131,13 @@ def scored_generation(door: Door, now: datetime) -> Generation:
 def _no_score(key: str | None, generation: Generation) -> RequestError:
     if key is None:
         return BadKey("this model's predictions are looked up by key; the instance has none")
-    return UnknownKey(f"generation {generation.id} has no score for key {key!r}", key=key, generation=generation.id)
+    return UnknownKey(
+        f"generation {generation.id} has no score for key {key!r}",
+        key=key,
+        generation=generation.id,
+        hint="with `mode: hybrid` the model would be asked about keys without a score, given their features; "
+        "modes realtime, serverless and async ask it about every key",
+    )
 
 
 def _prediction(door: Door, key: str, prediction: object, generation: Generation, age: int) -> Prediction:
@@ -114,7 +146,7 @@ def _prediction(door: Door, key: str, prediction: object, generation: Generation
         mode=door.mode,
         key=typed_key(key, generation.key_type),
         prediction=prediction,
-        source=SOURCE,
+        source=PRECOMPUTED,
         model_version=generation.model_version,
         generation=generation.id,
         scored_at=generation.scored_at,

@@ -1,24 +1,33 @@
-"""How each mode answers: the front door's only mode switch."""
+"""How each mode answers: the front door's only mode switch.
+
+What asks a model is imported by the requests that do: a hit loads nothing of it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from handlers.contract.errors import NotServableLive, RequestError
+from handlers.contract.errors import NotScoredYet, NotServableLive, RequestError
 from handlers.contract.modes import ServingMode
-from handlers.contract.predictions import Instance, Prediction
 from handlers.contract.records import Pointer
-from handlers.logic.lookup import Door, look_up
+from handlers.logic.lookup import Answered, Door, Outcome, look_up
+from handlers.logic.requests import Asked
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A mode at the front door: how it answers instances, and which generation its freshness is that of."""
+    """A mode at the front door: how it answers, which generation its freshness is that of, and who answers live.
 
-    predict: Callable[[Door, list[Instance]], list[Prediction | RequestError]]
+    `family` names the kind of endpoint (handlers.logic.families) that the mode has under a door's settings, or None.
+    """
+
+    predict: Callable[[Door, Asked], Answered]
     shown: Callable[[Pointer], str | None]
+    family: Callable[[Door], str | None]
+    by_key: bool  # whether a key alone may be enough
+    asking: str  # how to ask, for people
 
 
-def refuse_live(door: Door, instances: list[Instance]) -> list[Prediction | RequestError]:
+def refuse_live(door: Door, asked: Asked) -> Answered:
     """Raise NotServableLive, which says where the newest results are and what would make them servable."""
     newest = door.visible.generation(door.visible.pointer().results)
     raise NotServableLive(
@@ -32,7 +41,80 @@ def refuse_live(door: Door, instances: list[Instance]) -> list[Prediction | Requ
     )
 
 
+def answer_by_key(door: Door, asked: Asked) -> Answered:
+    return Answered(look_up(door, asked.instances))
+
+
+def answer_by_key_or_ask(door: Door, asked: Asked) -> Answered:
+    """Look up first; what has no score goes to the model. Nothing published yet is a miss like any other."""
+    if asked.upload is not None:
+        return answer_later(door, asked)
+    outcomes: list[Outcome] = []
+    try:
+        outcomes = look_up(door, asked.instances)
+    except NotScoredYet as error:
+        outcomes = [error] * len(asked.instances)
+    missed = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, RequestError)]
+    if not missed:
+        return Answered(outcomes)
+    from handlers.logic.hybrid import answer_misses
+
+    return answer_misses(door, asked, outcomes, missed)
+
+
+def ask_now(door: Door, asked: Asked) -> Answered:
+    from handlers.logic.live import predict_live
+
+    return predict_live(door, asked)
+
+
+def answer_later(door: Door, asked: Asked) -> Answered:
+    from handlers.logic.deferred import predict_later
+
+    return predict_later(door, asked)
+
+
 PREDICTORS: dict[ServingMode, Predictor] = {
-    ServingMode.BATCH: Predictor(refuse_live, lambda pointer: pointer.results),
-    ServingMode.PRECOMPUTE: Predictor(look_up, lambda pointer: pointer.scores),
+    ServingMode.BATCH: Predictor(
+        refuse_live,
+        lambda pointer: pointer.results,
+        lambda door: None,
+        True,
+        "not at this URL: read the Parquet files under results_uri",
+    ),
+    ServingMode.PRECOMPUTE: Predictor(
+        answer_by_key,
+        lambda pointer: pointer.scores,
+        lambda door: None,
+        True,
+        "by key; features are ignored",
+    ),
+    ServingMode.HYBRID: Predictor(
+        answer_by_key_or_ask,
+        lambda pointer: pointer.scores,
+        lambda door: door.fallback,
+        True,
+        "by key, and with features, so that the model can be asked about a key without a score",
+    ),
+    ServingMode.REALTIME: Predictor(
+        ask_now,
+        lambda pointer: None,
+        lambda door: ServingMode.REALTIME,
+        False,
+        "with features; a key is given back and not looked up",
+    ),
+    ServingMode.SERVERLESS: Predictor(
+        ask_now,
+        lambda pointer: None,
+        lambda door: ServingMode.SERVERLESS,
+        False,
+        "with features; a key is given back and not looked up",
+    ),
+    ServingMode.ASYNC: Predictor(
+        answer_later,
+        lambda pointer: None,
+        lambda door: ServingMode.ASYNC,
+        False,
+        "with features; the answer is 202 with the Location where the prediction will be",
+    ),
 }

@@ -6,18 +6,22 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.contract.errors import BadBody, BadKey, TooManyInstances
-from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES, Instance
+from handlers.contract.errors import BadBody, BadKey, PayloadTooLarge, TooManyInstances, UnknownRequest
+from handlers.contract.predictions import MAX_BODY_BYTES, MAX_INSTANCES, MAX_KEY_BYTES, REQUEST_PARAMETER, Instance
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Instances to predict for. `several`: the caller sent a list and gets a list."""
+    """Instances to predict for. `several`: the caller sent a list and gets a list.
+
+    `upload` is the id of an upload that holds the instances instead.
+    """
 
     instances: list[Instance]
     several: bool
+    upload: str | None = None
 
 
 def path_key(event: Event) -> str:
@@ -43,6 +47,8 @@ def asked_by_body(event: Event) -> Asked:
     body = _json_body(event)
     if not isinstance(body, dict):
         raise BadBody(f"the body must be a JSON object, not {_kind(body)}; {_SHAPES}")
+    if "upload" in body:
+        return _upload(body)
     if "instances" not in body:
         return Asked([_instance(body, "the body")], several=False)
     if len(body) > 1:
@@ -58,11 +64,45 @@ def asked_by_body(event: Event) -> Asked:
     return Asked([_instance(entry, f"instance {place}") for place, entry in enumerate(instances)], several=True)
 
 
+def polled_id(event: Event) -> str:
+    """Return the id of the request that a poll asks for. Raises UnknownRequest."""
+    request_id = (event.get("queryStringParameters") or {}).get(REQUEST_PARAMETER)
+    if not request_id:
+        raise UnknownRequest(f"say which request: ?{REQUEST_PARAMETER}=<id>")
+    return request_id
+
+
+def upload_type(event: Event) -> str | None:
+    """Return the content type that an upload is asked for with; the body may be empty. Raises BadBody."""
+    if not event.get("body"):
+        return None
+    body = _json_body(event)
+    if not isinstance(body, dict) or body.keys() - {"content_type"}:
+        raise BadBody('send {"content_type": T}, or no body at all')
+    wanted = body.get("content_type")
+    if wanted is not None and not isinstance(wanted, str):
+        raise BadBody(f"'content_type' is a JSON string, not {_kind(wanted)}")
+    return wanted
+
+
+def _upload(body: dict[str, Any]) -> Asked:
+    if len(body) > 1 or not isinstance(body["upload"], str):
+        raise BadBody('an upload is asked about as {"upload": ID} and nothing else')
+    return Asked([], several=True, upload=body["upload"])
+
+
 _SHAPES = 'send {"key": K, "features": {...}} (either may be left out) or {"instances": [{...}, ...]}'
 
 
 def _json_body(event: Event) -> Any:
     body = event.get("body") or ""
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(
+            f"the body has {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are allowed (6 MB, the limit of AWS "
+            "Lambda); modes that answer later take larger payloads by POST /models/{model}/uploads",
+            limit_bytes=MAX_BODY_BYTES,
+            bytes=len(body),
+        )
     try:
         text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
         return json.loads(text, parse_constant=_refuse_constant)

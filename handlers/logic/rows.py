@@ -38,13 +38,16 @@ def encode_rows(card: ModelCard, keys: Sequence[Key], rows: Sequence[Mapping[str
     return "".join(f"{line(card, key, row)}\n" for key, row in zip(keys, rows, strict=True)).encode()
 
 
-def decode_answer(card: ModelCard, body: bytes, count: int) -> list[Any]:
-    """Return the predictions for `count` rows, in order. Raises NoPrediction (a ValueError) that says what is wrong."""
+def decode_answer(card: ModelCard, body: bytes, count: int | None) -> list[Any]:
+    """Return the predictions for `count` rows, in order; None: for as many as there are.
+
+    Raises NoPrediction (a ValueError) that says what is wrong.
+    """
     try:
         predictions = WIRES[card.wire_format].predictions(body.decode("utf-8-sig"), count)
     except (UnicodeDecodeError, csv.Error) as error:
         raise NoPrediction(f"the answer cannot be read: {error}") from error
-    if len(predictions) != count:
+    if count is not None and len(predictions) != count:
         raise NoPrediction(f"the model answered {len(predictions):,} predictions for {count:,} rows")
     return predictions
 
@@ -119,18 +122,18 @@ def shortest(value: float) -> str:
     return f"{sign}{digits[:point]}.{digits[point:]}"
 
 
-def _csv_predictions(text: str, count: int) -> list[Any]:
+def _csv_predictions(text: str, count: int | None) -> list[Any]:
     """Return one prediction per line: its last field, which is what Batch Transform's filter keeps.
 
     Some of AWS's own containers (XGBoost) write the predictions of several rows into one line.
     """
     records = [record for record in csv.reader(io.StringIO(text, newline="")) if record]
-    if len(records) == 1 and len(records[0]) == count > 1:
+    if len(records) == 1 and len(records[0]) == (count or 1) > 1:
         records = [[field] for field in records[0]]
     return [scalar(record[-1].strip()) for record in records]
 
 
-def _json_predictions(text: str, count: int) -> list[Any]:
+def _json_predictions(text: str, count: int | None) -> list[Any]:
     return [_json_prediction(line) for line in text.split("\n") if line.strip()]
 
 
@@ -156,7 +159,7 @@ class Wire:
 
     content_type: str
     line: Callable[[ModelCard, Key, Mapping[str, Any]], str]
-    predictions: Callable[[str, int], list[Any]]
+    predictions: Callable[[str, int | None], list[Any]]
 
 
 WIRES: dict[WireFormat, Wire] = {

@@ -56,13 +56,36 @@ def model(aws, monkeypatch):
     description = card(Feature("x", minimum=0), max_bad_fraction=0.5)
     client("s3").put_object(Bucket=BUCKET, Key="card.json", Body=description.to_json().encode())
     pipeline = PipelineEnv("dev", "m", "precompute", "v7", TABLE, BUCKET, BUCKET, "card.json")
-    door = PredictEnv("dev", "m", "precompute", "v7", TABLE, 3_600, "s3://data/results/m/", BUCKET, "card.json")
+    door = predict_env()
     for environment in (pipeline, door, UnknownModelEnv("dev")):
         for name, value in environment.to_environ().items():
             monkeypatch.setenv(name, value)
     forget_environments()
     yield description
     forget_environments()
+
+
+def predict_env(mode="precompute", **settings):
+    """Return the front door's environment of model `m`."""
+    values = {
+        "stage": "dev",
+        "model": "m",
+        "mode": mode,
+        "model_version": "v7",
+        "table": TABLE,
+        "max_staleness_seconds": 3_600,
+        "results_uri": "s3://data/results/m/",
+        "spec_bucket": BUCKET,
+        "spec_key": "card.json",
+        "data_bucket": BUCKET,
+        "endpoint": "dev-m-live",
+        "fallback": "",
+        "remember_seconds": 0,
+        "max_live_per_minute": 0,
+        "async_expiry_seconds": 3_600,
+        "async_invocation_seconds": 900,
+    }
+    return PredictEnv(**{**values, **settings})
 
 
 def forget_environments():

@@ -1,6 +1,7 @@
 """In-memory stand-ins for the ports of `handlers.logic.ports`, with the same promises."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,16 @@ class FakeMetrics:
 
     def put(self, metrics: Mapping[str, float]) -> None:
         self.sent.append(dict(metrics))
+
+
+class RealClock:
+    """Real time, for tests with threads."""
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC)
+
+    monotonic = staticmethod(time.monotonic)
+    advance = staticmethod(time.sleep)
 
 
 class FakeClock:

@@ -1,5 +1,6 @@
 import base64
 import json
+import shlex
 
 import pytest
 
@@ -8,53 +9,14 @@ from handlers.contract.card import Feature
 from handlers.contract.errors import BadKey, StoreUnavailable
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES
-from handlers.contract.records import Generation, Pointer
-from handlers.logic.answers import answer
-from handlers.logic.lookup import POINTER_SECONDS, Door, Visible
+from handlers.contract.records import Pointer
+from handlers.logic.lookup import POINTER_SECONDS
 from handlers.logic.predictors import PREDICTORS
 from handlers.logic.requests import path_key
-from tests.unit.handlers.datasets import card
-from tests.unit.handlers.fakes import FakeClock, FakeRecords, FakeScores, event
+from tests.unit.handlers.fakes import event
+from tests.unit.handlers.world import EXPIRES, MODES, NEXT, RUN, World, manifest
 
-RUN, NEXT = "20261123T060000Z", "20261124T060000Z"
-EXPIRES = 1_800_000_000
 PATHS = event("lookup_paths")
-
-
-def manifest(run_id=RUN, key_type="string", expires_at=EXPIRES, scored_at="2026-11-23T06:09:30Z"):
-    uri = f"s3://data/results/churn/date=2026-11-23/run={run_id}/"
-    return Generation(run_id, "v7", scored_at, scored_at, 3, 3, 0, 3, key_type, uri, None, expires_at)
-
-
-class World:
-    """A model with one visible generation, 30 s after it was scored."""
-
-    def __init__(self, mode=ServingMode.PRECOMPUTE, key_type="string", scores=None):
-        self.records, self.scores, self.clock = FakeRecords(), FakeScores(), FakeClock()
-        self.records.put_generation(manifest(key_type=key_type))
-        self.records.current = Pointer(results=RUN, scores=RUN, revision=1)
-        self.scores.put_shard(RUN, (scores or {"00001": 0.25, "00002": [1, "x"]}).items(), expires_at=EXPIRES)
-        self.door = Door(
-            stage="dev",
-            model="churn",
-            mode=str(mode),
-            model_version="v8",
-            max_staleness_seconds=3_600,
-            results_uri="s3://data/results/churn/",
-            visible=Visible(self.records, self.clock.monotonic),
-            scores=self.scores,
-            clock=self.clock,
-        )
-
-    def ask(self, request):
-        model = card(Feature("x", minimum=0), Feature("s", "string", nullable=True), description="risk")
-        return answer(self.door, request, lambda: model)
-
-    def lookup(self, key):
-        return self.ask(event("http_lookup", pathParameters={"key": key}))
-
-    def post(self, body, **changes):
-        return self.ask(event("http_predict_key", body=body if isinstance(body, str) else json.dumps(body), **changes))
 
 
 @pytest.fixture
@@ -89,14 +51,10 @@ class TestHits:
         assert answered.status == 200
         first, absent, third = answered.body["predictions"]
         assert (first["key"], first["prediction"], third["prediction"]) == ("00001", 0.25, [1, "x"])
-        assert absent == {
-            "error": {
-                "code": "unknown_key",
-                "message": f"generation {RUN} has no score for key 'absent'",
-                "key": "absent",
-                "generation": RUN,
-            }
-        }
+        error = absent["error"]
+        assert (error["code"], error["key"], error["generation"]) == ("unknown_key", "absent", RUN)
+        assert error["message"] == f"generation {RUN} has no score for key 'absent'"
+        assert all(mode in error["hint"] for mode in ("hybrid", "realtime", "serverless", "async"))
 
     def test_a_list_of_one_is_answered_as_a_list(self, world):
         assert len(world.post({"instances": [{"key": "00001"}]}).body["predictions"]) == 1
@@ -339,15 +297,41 @@ class TestDescribe:
         assert world.ask(event("http_describe")).body["freshness"]["generation"] == RUN
 
 
+STATUSES = {
+    "http_lookup": (200, 409, 422),
+    "http_predict_key": (200, 409, 422),
+    "http_predict_instances": (200, 409),
+    "http_describe": (200,),
+    "http_poll": (404,),
+    "http_upload": (200, 409),
+}
+
+
 class TestModes:
     def test_every_mode_that_can_be_deployed_has_a_predictor(self):
         assert set(PREDICTORS) == AVAILABLE
 
     @pytest.mark.parametrize("mode", sorted(PREDICTORS))
     def test_every_mode_answers_the_same_requests_with_json_and_known_codes(self, mode):
-        world = World(mode)
-        for name in ("http_lookup", "http_predict_key", "http_predict_instances", "http_describe"):
+        world = World(mode, **MODES[mode])
+        for name, statuses in STATUSES.items():
             response = world.ask(event(name)).to_response()
             assert response["headers"]["content-type"] == "application/json"
             assert isinstance(json.loads(response["body"]), dict)
-            assert response["statusCode"] in (200, 409)
+            assert response["statusCode"] in statuses, name
+
+    @pytest.mark.parametrize("mode", sorted(PREDICTORS))
+    def test_every_mode_describes_how_it_is_asked_with_a_call_to_paste(self, mode):
+        body = World(mode, **MODES[mode]).ask(event("http_describe")).body
+        family = {"batch": None, "precompute": None, "hybrid": "serverless"}.get(mode, mode)
+        assert (body["mode"], body["asking"]["endpoint_family"]) == (mode, family)
+        assert body["asking"]["limits"]["instances"] == MAX_INSTANCES
+        assert body["asking"]["answers"].startswith("later" if mode == "async" else "at once")
+        assert ("-d '" in body["curl"]) == (mode in ("realtime", "serverless", "async"))
+        assert len(body["routes"]) == 5
+
+    def test_the_call_to_paste_is_one_that_the_model_answers(self):
+        world = World("realtime", features=(Feature("x", minimum=2), Feature("s", "string", values=["it's"])))
+        curl = world.ask(event("http_describe")).body["curl"]
+        words = shlex.split(curl.replace('${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}', ""))
+        assert world.post(words[words.index("-d") + 1]).body["prediction"] == 1.0
