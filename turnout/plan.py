@@ -7,7 +7,7 @@ from typing import Any
 from handlers.contract.answering import LOST_ANSWERS, refuse_silence
 from handlers.contract.modes import ServingMode
 from turnout import cost
-from turnout.config.capabilities import SCORES_IN_BATCH, endpoint_family, realtime_instances
+from turnout.config.capabilities import SCORES_IN_BATCH, endpoint_of, realtime_instances
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 from turnout.cost import Cost, Workload
@@ -156,8 +156,8 @@ def _notes(spec: ModelSpec, now: Situation) -> tuple[str, ...]:
 
 
 def _warnings(spec: ModelSpec, stage: Stage) -> tuple[str, ...]:
-    count = realtime_instances(spec, stage)
-    if endpoint_family(spec) != "realtime" or count >= stage.min_instances:
+    family, count = endpoint_of(spec), realtime_instances(spec, stage)
+    if family is None or not family.least_instances or count >= stage.min_instances:
         return ()
     wanted = f"Stage {stage.name} wants {stage.min_instances} instances behind an endpoint; the entry says {count}"
     return (f"{wanted}: one failing instance is an outage, and Security Hub reports SageMaker.4.",)

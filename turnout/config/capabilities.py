@@ -107,6 +107,12 @@ def endpoint_family(spec: "ModelSpec") -> FamilyName | None:
     return ENDPOINT[spec.mode](spec)
 
 
+def endpoint_of(spec: "ModelSpec") -> Family | None:
+    """Return what the endpoint that the entry's mode keeps can do; None where it keeps none."""
+    name = endpoint_family(spec)
+    return FAMILIES[name] if name else None
+
+
 def realtime_instances(spec: "ModelSpec", stage: "Stage") -> int:
     """Return how many instances a real-time endpoint starts with and never goes below: the entry's word, or the stage's
     minimum as far as `max_instances` lets it.

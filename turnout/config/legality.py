@@ -27,7 +27,7 @@ from turnout.config.capabilities import (
     SERVERLESS_POOL,
     TRANSFORM_JOB,
     TRANSFORM_RESOURCES,
-    endpoint_family,
+    endpoint_of,
 )
 from turnout.config.problems import quote
 from turnout.config.specs import FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
@@ -348,7 +348,8 @@ def _realtime_limits(spec: ModelSpec) -> Findings:
         reason = f"{live.instance_type} runs on credit, and SageMaker does not scale such types"
         remedy = f"Use ml.m5.large, or max_instances: {live.instance_count or 1}."
         yield Finding(("realtime", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
-    if endpoint_family(spec) == "realtime" and live.instance_count == 1 and spec.shift != "all-at-once":
+    family = endpoint_of(spec)
+    if family is not None and family.least_instances and live.instance_count == 1 and spec.shift != "all-at-once":
         reason = f"the endpoint has one instance, of which nothing can be {spec.shift}: only the front door shifts"
         yield Finding(("shift",), reason, "Use realtime.instance_count: 2 or more.", ENDPOINT_UPDATE, "warning")
 
@@ -364,10 +365,9 @@ def _serverless_limits(spec: ModelSpec) -> Findings:
 
 def _what_the_endpoint_lacks(spec: ModelSpec) -> Findings:
     """Refuse what was asked for by name and the mode's endpoint cannot do; mere defaults give way silently."""
-    name = endpoint_family(spec)
-    if name is None:
+    family = endpoint_of(spec)
+    if family is None:
         return
-    family = FAMILIES[name]
     where = f"mode {spec.mode.value!r} keeps {family.what}"
     if spec.network_isolation and "network_isolation" in spec.model_fields_set and not family.network_isolation:
         remedy = "Use realtime or async, which isolate; or remove the line: isolation is on wherever there is any."
@@ -450,7 +450,8 @@ def check_fleet(models: Mapping[str, ModelSpec]) -> Findings:
     if len(models) > fitting:
         reason = f"{len(models)} models need more than the {MAX_ROUTES} routes that an HTTP API has by default"
         yield Finding((), reason, f"Ask AWS to raise the quota before model {fitting + 1}.", API_QUOTAS, "warning")
-    serverless = [spec for spec in models.values() if endpoint_family(spec) == "serverless"]
+    families = {name: endpoint_of(spec) for name, spec in models.items()}
+    serverless = [models[name] for name, family in families.items() if family is not None and not family.instances]
     if len(serverless) > MAX_SERVERLESS_ENDPOINTS:
         reason = f"{len(serverless)} models keep a serverless endpoint, and a Region takes {MAX_SERVERLESS_ENDPOINTS}"
         remedy = "Move some to realtime or async, or ask AWS whether your account may have more."

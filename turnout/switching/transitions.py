@@ -23,7 +23,7 @@ SHIFTS = {
 }
 #: Requests that an old version of the front door may still be answering: an HTTP API gives one 30 s.
 DRAIN = Seconds(35, 45, "an HTTP API waits 30 s for an answer")
-DRAIN_REQUESTS = Seconds(35, 3600, "until the last accepted request is answered, at most an hour")
+DRAIN_REQUESTS = Seconds(35, 3300, "until the last accepted request is answered, at most 55 min")
 
 
 @dataclass(frozen=True)
