@@ -2,13 +2,14 @@
 
 import re
 
-from handlers.contract.errors import ModelFailed, ModelRefused, ModelTimeout, RequestError
+from handlers.contract.errors import ModelFailed, ModelRefused, ModelTimeout, RequestError, RequestExpired
 
 #: Characters of a container's message that go on to a caller; the container's log has the rest.
 LONGEST = 400
 
 #: `Received client error (400) from primary with message "..."`, as SageMaker writes it.
 _RECEIVED = re.compile(r"Received (?:client|server) error \((\d{3})\)")
+_EXPIRED = re.compile(r"\bexpired\b", re.I)
 _MESSAGE = re.compile(r'with message "(.*?)"(?:\. See http|\.?\s*$)', re.S)
 
 
@@ -34,6 +35,8 @@ def by_status(status: int, text: str) -> RequestError:
 def by_failure_file(text: str) -> RequestError:
     """Return the error for what SageMaker wrote beside an asynchronous request that failed."""
     found = _RECEIVED.search(text)
+    if found is None and _EXPIRED.search(text):
+        return RequestExpired(f"nobody answered the request in time: {in_short(text)}")
     if found is None:
         return ModelFailed(f"the model failed: {in_short(text)}" if text.strip() else "the model failed")
     message = _MESSAGE.search(text)

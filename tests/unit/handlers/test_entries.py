@@ -13,11 +13,14 @@ import pytest
 from handlers import conclude, predict, prepare, publish, start, unknown_model
 from handlers.adapters.attributes import to_attributes
 from handlers.adapters.clients import client
+from handlers.adapters.sagemaker_endpoint import SageMakerEndpoint, SageMakerQueue
 from handlers.contract import metrics
 from handlers.contract.env import MissingEnvironment
 from handlers.contract.errors import TooManyBadRows
+from handlers.contract.key_hash import key_hash
 from handlers.contract.records import Generation, Pointer
-from tests.unit.handlers.conftest import BUCKET, TABLE
+from handlers.logic.live_ports import Places
+from tests.unit.handlers.conftest import BUCKET, TABLE, forget_environments, predict_env
 from tests.unit.handlers.datasets import parquet
 from tests.unit.handlers.fakes import event
 
@@ -202,6 +205,92 @@ def test_a_function_without_its_environment_says_what_is_missing(model, monkeypa
         start.handler(event("trigger_schedule"), None)
 
 
+class TestLiveModes:
+    """The whole front door in each mode that asks a model, with SageMaker's answers in its place."""
+
+    @pytest.fixture
+    def deployed(self, model, monkeypatch):
+        bodies = []
+
+        def invoke(endpoint, body, content_type):
+            bodies.append(body)
+            return b"0.25\n" * len(body.splitlines())
+
+        def put(queue, request_id, payload, content_type, *, expiry, invocation):
+            bodies.append(payload)
+            return Places(f"s3://{BUCKET}/async/m/output/{request_id}", f"s3://{BUCKET}/async/m/failed/{request_id}")
+
+        monkeypatch.setattr(SageMakerEndpoint, "invoke", invoke)
+        monkeypatch.setattr(SageMakerQueue, "put", put)
+
+        def deploy(mode, **settings):
+            for name, value in predict_env(mode, **settings).to_environ().items():
+                monkeypatch.setenv(name, value)
+            forget_environments()
+            return bodies
+
+        return deploy
+
+    def post(self, body, route="POST /models/m/predictions"):
+        response = predict.handler(event("http_predict_key", routeKey=route, body=json.dumps(body)), None)
+        return response["statusCode"], json.loads(response["body"])
+
+    @pytest.mark.parametrize("mode", ["realtime", "serverless"])
+    def test_the_model_is_asked_and_its_answer_given(self, deployed, mode, capsys):
+        bodies = deployed(mode)
+        status, body = self.post({"key": "a", "features": {"x": 1}})
+        assert (status, body["prediction"], body["source"], body["mode"]) == (200, 0.25, "live", mode)
+        assert bodies == [b"1\n"]
+        line = json.loads(capsys.readouterr().out)
+        assert (line["LiveCalls"], line["Hits"], line["status"]) == (1, 0, 200)
+
+    def test_hybrid_remembers_in_the_table(self, deployed):
+        bodies = deployed("hybrid", fallback="realtime", remember_seconds=60, max_live_per_minute=9)
+        sources = [self.post({"key": "a", "features": {"x": 1}})[1]["source"] for _ in range(2)]
+        assert (sources, len(bodies)) == (["live", "remembered"], 1)
+
+    def test_an_asynchronous_request_is_polled_from_the_table_and_the_bucket_also_after_a_switch(self, deployed):
+        deployed("async")
+        status, accepted = self.post({"key": "a", "features": {"x": 1}})
+        poll = event(
+            "http_poll",
+            routeKey="GET /models/m/predictions",
+            queryStringParameters={"request": accepted["request"]},
+        )
+        assert (status, predict.handler(poll, None)["statusCode"]) == (202, 202)
+        output = f"async/m/output/{accepted['request']}"
+        client("s3").put_object(Bucket=BUCKET, Key=output, Body=b"0.25\n")
+        deployed("precompute")
+        response = predict.handler(poll, None)
+        assert response["statusCode"] == 200
+        assert json.loads(response["body"])["prediction"] == 0.25
+
+    def test_an_upload_is_handed_out_and_accepted(self, deployed):
+        bodies = deployed("async")
+        status, handed = self.post({}, "POST /models/m/uploads")
+        key = f"async/m/input/{handed['upload']}"
+        assert (status, key in handed["url"]) == (200, True)
+        client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"1\n2\n")
+        assert self.post({"upload": handed["upload"]})[0] == 202
+        assert bodies == [f"s3://{BUCKET}/{key}"]
+
+    def test_one_request_in_ten_leaves_the_hash_of_its_key_in_the_log(self, deployed, capsys):
+        deployed("realtime")
+        asked = event(
+            "http_predict_key",
+            routeKey="POST /models/m/predictions",
+            body=json.dumps({"key": "secret", "features": {"x": 1}}),
+        )
+        for number in range(300):
+            context = {**asked["requestContext"], "requestId": f"request-{number}"}
+            predict.handler({**asked, "requestContext": context}, None)
+        out = capsys.readouterr().out
+        hashes = [line["key_hash"] for line in map(json.loads, out.splitlines()) if "key_hash" in line]
+        assert 10 <= len(hashes) <= 60
+        assert set(hashes) == {key_hash("m", "secret")}
+        assert "secret" not in out
+
+
 HIT = """
 import json, sys
 from handlers import predict
@@ -243,12 +332,17 @@ def dynamodb_endpoint():
         server.shutdown()
 
 
-def test_a_hit_imports_nothing_that_it_does_not_use(model, dynamodb_endpoint):
+#: What a lookup loaded before there were live modes, and loads still: nothing of what asks a model.
+CONTRACT_OF_A_HIT = {"env", "errors", "key_hash", "metrics", "modes", "predictions", "records"}
+
+
+@pytest.mark.parametrize("mode", ["precompute", "hybrid"])
+def test_a_hit_imports_nothing_that_it_does_not_use(model, dynamodb_endpoint, mode):
     request = event("http_lookup", routeKey="GET /models/m/predictions/{key+}")
     ended = subprocess.run(
         [sys.executable, "-c", HIT, json.dumps(request)],
         cwd=ROOT,
-        env={**os.environ, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint},
+        env={**os.environ, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint, "TURNOUT_MODE": mode},
         capture_output=True,
         text=True,
         check=True,
@@ -263,7 +357,8 @@ def test_a_hit_imports_nothing_that_it_does_not_use(model, dynamodb_endpoint):
         "predict",
         "adapters",
         *(f"adapters.{name}" for name in ("attributes", "clients", "records_table", "score_table", "store_errors")),
-        *(name.removeprefix("handlers.") for name in loaded if name.startswith("handlers.contract")),
+        "contract",
+        *(f"contract.{name}" for name in CONTRACT_OF_A_HIT),
         "logic",
         *(f"logic.{name}" for name in ("answers", "lookup", "moments", "ports", "predictors", "requests", "telemetry")),
     }

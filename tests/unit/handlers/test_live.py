@@ -4,7 +4,14 @@ import pytest
 
 from handlers.contract import metrics
 from handlers.contract.card import Feature
-from handlers.contract.errors import EndpointUnavailable, ModelFailed, ModelRefused, ModelTimeout, Throttled
+from handlers.contract.errors import (
+    EndpointUnavailable,
+    ModelFailed,
+    ModelRefused,
+    ModelTimeout,
+    RequestExpired,
+    Throttled,
+)
 from handlers.contract.predictions import MAX_BODY_BYTES
 from handlers.logic.answers import Answer, carried
 from handlers.logic.families import FAMILIES
@@ -217,6 +224,7 @@ class TestMessages:
             ),
             ('Received server error (500) from primary with message "boom "a" b"', ModelFailed, 'boom "a" b'),
             ("Amazon SageMaker could not download the input", ModelFailed, "could not download"),
+            ("The request expired: it waited longer than 60 seconds", RequestExpired, "in time"),
             ("", ModelFailed, "the model failed"),
         ],
     )
