@@ -475,13 +475,11 @@ def _status_text(one: Sent) -> str:
 
 def table_of(reports: Iterable[Report]) -> Table:
     """Return the account of several switches as a table, one line each."""
-    table = Table(title="What clients got", title_justify="left", box=None)
+    title = "What clients got (deploy and move in s, before, during and after: p50/p99 in ms)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("switch", no_wrap=True)
-    for name in ("deploy s", "moved at s", "sent", "answered"):
-        table.add_column(name, justify="right")
-    for name in ("before", "during", "after"):
-        table.add_column(f"p50/p99 ms {name}", justify="right")
-    table.add_column("faults", justify="right")
+    for name in ("deploy", "moved", "sent", "answered", "before", "during", "after", "faults"):
+        table.add_column(name, justify="right", no_wrap=True)
     for report in reports:
         parts = (report.before, report.during, report.after)
         table.add_row(
