@@ -148,7 +148,7 @@ def test_another_name_makes_another_endpoint_before_the_old_one_goes(client, sta
 
 def test_scaling_is_registered_blocks_another_instance_type_and_goes_with_the_endpoint(client, stack, data):
     name, autoscaling = random_name("endpoint"), client("application-autoscaling")
-    stack(resources(data, "one", name) | scaling(name))
+    assert stack(resources(data, "one", name) | scaling(name)) == "CREATE_COMPLETE", stack.reasons()
     ids = {"ServiceNamespace": "sagemaker", "ResourceIds": [f"endpoint/{name}/variant/AllTraffic"]}
     (target,) = autoscaling.describe_scalable_targets(**ids)["ScalableTargets"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 4)

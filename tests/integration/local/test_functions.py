@@ -15,6 +15,7 @@ from turnout.local import control
 
 pytestmark = pytest.mark.local_only("it is about how the local cloud runs functions")
 
+MOVES = 4
 ECHO = """
 import json
 def handler(event, context):
@@ -113,31 +114,66 @@ def test_an_error_reaches_step_functions_by_its_own_name(client):
     assert (cause["errorType"], cause["errorMessage"]) == ("TooManyBadRows", "12 rows")
 
 
+MODE = "import os, time\ndef handler(e, c):\n    time.sleep(0.02)\n    return os.environ['MODE']"
+
+
+def settings(arn: str, mode: str) -> dict:
+    return {"FunctionName": arn, "Environment": {"Variables": {"MODE": mode}}}
+
+
+def open_loop(client, function_name: str, stop: threading.Event, per_second: float = 20) -> list[tuple]:
+    """Send requests at a fixed rate until `stop`; return `(error, answer)` of each, in the order of sending."""
+
+    def call() -> tuple:
+        answer = client("lambda").invoke(FunctionName=function_name)
+        return answer.get("FunctionError"), json.load(answer["Payload"])
+
+    sent, started = [], time.monotonic()
+    with ThreadPoolExecutor(32) as pool:
+        while not stop.is_set():
+            sent.append(pool.submit(call))
+            stop.wait(max(started + len(sent) / per_second - time.monotonic(), 0))
+        return [each.result() for each in sent]
+
+
 def test_updates_under_load_lose_no_request(client):
-    code = "import os, time\ndef handler(e, c):\n    time.sleep(0.05)\n    return os.environ['MODE']"
-    arn = function(client, code, Environment={"Variables": {"MODE": "m0"}})
+    arn = function(client, MODE, Environment={"Variables": {"MODE": "m0"}})
     client("lambda").invoke(FunctionName=arn)
     stop = threading.Event()
-
-    def call_until_stopped():
-        seen = []
-        while not stop.is_set():
-            answer = client("lambda").invoke(FunctionName=arn)
-            seen.append((answer.get("FunctionError"), json.load(answer["Payload"])))
-        return seen
-
-    with ThreadPoolExecutor(4) as pool:
-        callers = [pool.submit(call_until_stopped) for _ in range(4)]
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(open_loop, client, arn, stop)
         for number in (1, 2, 3):
             time.sleep(0.5)
-            client("lambda").update_function_configuration(
-                FunctionName=arn, Environment={"Variables": {"MODE": f"m{number}"}}
-            )
-        time.sleep(1)
+            client("lambda").update_function_configuration(**settings(arn, f"m{number}"))
+        wait_until(lambda: json.load(client("lambda").invoke(FunctionName=arn)["Payload"]) == "m3")
         stop.set()
-        answers = [answer for caller in callers for answer in caller.result()]
-    assert [a for a in answers if a[0]] == []
-    assert {"m0", "m3"} <= {mode for _, mode in answers}
+        answers = answers.result()
+    assert [answer for answer in answers if answer[0]] == []
+    assert {mode for _, mode in answers} <= {"m0", "m1", "m2", "m3"}
+    assert answers[0][1] == "m0"
+
+
+def test_an_alias_moves_between_versions_under_load_without_losing_a_request(client):
+    arn = function(client, MODE, Environment={"Variables": {"MODE": "1"}})
+    lambda_ = client("lambda")
+    version = lambda_.publish_version(FunctionName=arn)["Version"]
+    alias = lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion=version)["AliasArn"]
+    lambda_.invoke(FunctionName=alias)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(open_loop, client, alias, stop)
+        for number in range(2, 2 + MOVES):
+            lambda_.update_function_configuration(**settings(arn, str(number)))
+            version = lambda_.publish_version(FunctionName=arn)["Version"]
+            lambda_.update_alias(FunctionName=arn, Name="live", FunctionVersion=version)
+            wait_until(lambda n=number: json.load(lambda_.invoke(FunctionName=alias)["Payload"]) == str(n))
+            time.sleep(1)
+        stop.set()
+        answers = answers.result()
+    assert [answer for answer in answers if answer[0]] == []
+    modes = [int(mode) for _, mode in answers]
+    assert len(modes) >= 20 * MOVES
+    assert set(modes) == set(range(1, 2 + MOVES))
 
 
 def test_a_burst_is_answered_by_several_environments(client):

@@ -111,7 +111,8 @@ JAVA_CLASSES = (
     (r"\p{N}", r"\d"),
     (r"\p{Z}", r"\s"),
     (r"\p{ASCII}", r"[\x00-\x7f]"),
-    (r"\p{Print}", r"\x20-\x7e"),
+    (r"[\p{Print}]", r"\p{Print}"),
+    (r"\p{Print}", r"[\x20-\x7e]"),
     (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010ffff"),
 )
 

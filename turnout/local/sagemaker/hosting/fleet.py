@@ -209,19 +209,18 @@ class Variant:
     @property
     def current(self) -> int:
         """How many instances there are: as many as are wanted, once the processes that stand for them are up."""
-        with self._changed:
-            running = len(self._instances)
+        running = self.running()
         return self.desired if running >= min(self.desired, MAX_PROCESSES) else running
+
+    def running(self) -> int:
+        """How many processes there are."""
+        with self._changed:
+            return len(self._instances)
 
     def in_use(self) -> float:
         """Return running requests over MaxConcurrency, for a serverless variant."""
         with self._changed:
             return self._busy / self.settings["ServerlessConfig"]["MaxConcurrency"]
-
-    def free_slots(self, per_instance: int) -> int:
-        """Return how many more requests fit when each process takes `per_instance`."""
-        with self._changed:
-            return sum(max(per_instance - i.busy, 0) for i in self._instances if i.container.alive())
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[Lease]:

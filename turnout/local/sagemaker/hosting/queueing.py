@@ -102,15 +102,19 @@ class Queue:
     def _dispatch(self) -> None:
         with self._cloud.enter(self._scope):
             while not self._stopped.is_set():
-                request = self._next()
-                if request is None:
-                    continue
-                with self._changed:
-                    self._at_work += 1
                 try:
-                    self._workers.submit(self._work, request)
-                except RuntimeError:  # stopped meanwhile: a deleted endpoint forgets its requests
-                    return
+                    self._hand_over()
+                except Exception:
+                    logger.exception("queue of endpoint %s", self._live.record["EndpointName"])
+                    self._stopped.wait(1)  # the queue must not die of one failure
+
+    def _hand_over(self) -> None:
+        request = self._next()
+        if request is None or self._stopped.is_set():
+            return  # a deleted endpoint forgets its requests
+        with self._changed:
+            self._at_work += 1
+        self._workers.submit(self._work, request)
 
     def _next(self) -> Request | None:
         """Return a request that a process has room for, or that has expired; None after a short wait."""
@@ -137,7 +141,7 @@ class Queue:
         settings = (fleet.config["AsyncInferenceConfig"].get("ClientConfig") or {}) if fleet else {}
         per_instance = settings.get("MaxConcurrentInvocationsPerInstance", DEFAULT_CONCURRENCY)
         variants = fleet.variants.values() if fleet else ()
-        capacity = sum(variant.processes() * per_instance for variant in variants)
+        capacity = sum(variant.running() * per_instance for variant in variants)
         return max(capacity - self._at_work, 0)
 
     def _work(self, request: Request) -> None:
