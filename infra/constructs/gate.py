@@ -12,6 +12,7 @@ from typing import Self
 from aws_cdk import Aws, CfnResource
 from constructs import Construct
 
+from handlers.contract.answering import LOST_ANSWERS
 from handlers.contract.env import GateEnv
 from handlers.contract.gating import GateProperties
 from handlers.contract.records import GENERATION, POINTER, REQUEST, RUN
@@ -157,6 +158,7 @@ class Gate(Construct):
             EndpointConfig=self._proving.endpoint_config,
             FreshSeconds=str(self._proving.fresh_seconds),
             BoundSeconds=str(bound_seconds),
+            LostAnswersAcknowledged=str(LOST_ANSWERS in self._parts.spec.acknowledge).lower(),
             DrainSeconds=str(self._pace.drain_seconds),
         )
         timeout = {"ServiceTimeout": str(bound_seconds + GRACE_SECONDS)}

@@ -8,8 +8,13 @@ from infra.constructs.score_permissions import on_items
 
 
 def poll_requests(parts: Parts) -> list[Statement]:
-    """Allow finding an asynchronous request and its answer, which outlive a switch to another mode."""
-    return [on_items(parts.scores.arn, ["GetItem"], REQUEST), *read_answers(parts)]
+    """Allow finding an asynchronous request and its answer, and ending its flight: all outlive a switch of mode."""
+    table = parts.scores.arn
+    return [
+        on_items(table, ["GetItem"], REQUEST),
+        on_items(table, ["DeleteItem"], f"{FLIGHT}*"),
+        *read_answers(parts),
+    ]
 
 
 def read_answers(parts: Parts) -> list[Statement]:
@@ -26,7 +31,7 @@ def accept_requests(parts: Parts) -> list[Statement]:
     """
     inputs = layout.async_input_key(parts.spec.name, "")
     return [
-        on_items(parts.scores.arn, ["PutItem"], REQUEST),
+        on_items(parts.scores.arn, ["PutItem", "DeleteItem"], REQUEST),
         parts.data.read(inputs),
         parts.data.write(inputs),
     ]
@@ -48,6 +53,6 @@ def remember_answers(parts: Parts) -> list[Statement]:
     table = parts.scores.arn
     return [
         on_items(table, ["GetItem", "BatchGetItem", "PutItem"], f"{LIVE}*"),
-        on_items(table, ["PutItem", "DeleteItem"], f"{FLIGHT}*"),
+        on_items(table, ["GetItem", "BatchGetItem", "PutItem"], f"{FLIGHT}*"),
         on_items(table, ["UpdateItem"], f"{MINUTE}*"),
     ]

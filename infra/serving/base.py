@@ -17,10 +17,11 @@ class Serving(Construct):
     `fallback`                hybrid only: the family of that endpoint
     `pipeline`                ARN of the machine that makes generations
     `fresh_seconds`           age up to which a visible generation is proof enough; 0: none is wanted
+    `remember_seconds`        how long live answers are remembered
     `slow_milliseconds`       time in which 99 of 100 requests are answered
     `outputs`                 stack outputs of this mode, by name
 
-    What a mode does not have is empty. Alarms are added to `parts.alarms`.
+    What a mode does not have is empty or 0. Alarms are added to `parts.alarms`.
     """
 
     proof_seconds = 600
@@ -30,7 +31,7 @@ class Serving(Construct):
         self.front_door_permissions: list[Statement] = []
         self.proof_permissions: list[Statement] = []
         self.endpoint, self.endpoint_config, self.fallback, self.pipeline = "", "", "", ""
-        self.fresh_seconds = 0
+        self.fresh_seconds = self.remember_seconds = 0
         self.slow_milliseconds = 1_000
         self.outputs: dict[str, str] = {}
 

@@ -155,7 +155,8 @@ def _predict_environment(parts: Parts, serving: Serving) -> PredictEnv:
         data_bucket=parts.data.name,
         endpoint=serving.endpoint,
         fallback=serving.fallback,
-        remember_seconds=int(parts.spec.hybrid.remember.total_seconds()),
+        remember_seconds=serving.remember_seconds,
         max_live_per_minute=parts.spec.hybrid.max_live_per_minute,
         async_expiry_seconds=int(parts.spec.async_.expiry.total_seconds()),
+        async_invocation_seconds=int(parts.spec.async_.invocation_timeout.total_seconds()),
     )

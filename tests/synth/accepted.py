@@ -29,7 +29,7 @@ WILDCARDS = [
     Wildcard(r"xray:\w+", r"\*", "X-Ray's actions know no resources."),
     Wildcard(
         r"sagemaker:(Create|Describe|Stop)TransformJob|sagemaker:AddTags",
-        r"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:transform-job/(dev|prod)-[a-z]+-\*",
+        r"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:transform-job/(dev|prod)-[a-z0-9]+-\*",
         "Each run's job has a name of its own; only jobs of this stage and model match.",
     ),
     Wildcard(
@@ -38,16 +38,31 @@ WILDCARDS = [
         "SageMaker names the log streams of a transform job after its instances.",
     ),
     Wildcard(
+        r"logs:\w+",
+        r"arn:.*:log-group:/aws/sagemaker/Endpoints/(dev|prod)-[a-z0-9]+-[a-z]+-[0-9a-f]{6}:\*",
+        "SageMaker names the log streams of an endpoint after its instances.",
+    ),
+    Wildcard(
+        r"states:DescribeExecution",
+        r"arn:.*:execution:<ServingPipelineMachine\w+\.Name>:\*",
+        "Each run is an execution with a name of its own; only those of this model's pipeline match.",
+    ),
+    Wildcard(
+        r"s3:(GetObject|PutObject|AbortMultipartUpload)",
+        _OBJECTS + r"/async/[a-z0-9]+/(input|output|failed)/\*",
+        "Asynchronous payloads and answers: their names hold the request.",
+    ),
+    Wildcard(
         r"s3:(GetObject|PutObject|AbortMultipartUpload|DeleteObject)",
-        _OBJECTS + r"/work/[a-z]+/\*(/(shards|keys|transform|published)/\*)?",
+        _OBJECTS + r"/work/[a-z0-9]+/\*(/(shards|keys|transform|published)/\*)?",
         "A run's working files: their names hold the run and the shard.",
     ),
     Wildcard(
         r"s3:(PutObject|AbortMultipartUpload)",
-        _OBJECTS + r"/(results|quarantine)/[a-z]+/\*",
+        _OBJECTS + r"/(results|quarantine)/[a-z0-9]+/\*",
         "A run's results and refused rows: their names hold the date and the run.",
     ),
-    Wildcard(r"s3:GetObject", _OBJECTS + r"/input/[a-z]+/\*", "The user chooses the names of input files."),
+    Wildcard(r"s3:GetObject", _OBJECTS + r"/input/[a-z0-9]+/\*", "The user chooses the names of input files."),
     Wildcard(
         r"s3:PutObject",
         r"<DataAccessLogs\w+\.Arn>/data/\*",

@@ -43,6 +43,34 @@ def statements_of(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from document["Statement"]
 
 
+def waits_for(template: Any, id: str) -> set[str]:
+    """Return every resource that must be there before a resource is made or updated, directly or through others."""
+    found: set[str] = set()
+    todo = [id]
+    while todo:
+        for other in _named_by(template.resources[todo.pop()]):
+            if other in template.resources and other not in found:
+                found.add(other)
+                todo.append(other)
+    return found
+
+
+def _named_by(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0]
+            elif key == "DependsOn":
+                yield from [inner] if isinstance(inner, str) else inner
+            else:
+                yield from _named_by(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named_by(inner)
+
+
 def texts_of(value: Any) -> list[str]:
     """Return one value or a list of them as a list of texts."""
     return [text_of(item) for item in (value if isinstance(value, list) else [value])]

@@ -80,6 +80,19 @@ class Assembly:
 
 
 Synth = Callable[..., Assembly]
+Served = Callable[..., Template]
+
+#: Modes, and hybrid with each endpoint that it may fall back to.
+EVERY_MODE = (
+    ("batch", ""),
+    ("precompute", ""),
+    ("hybrid", ""),
+    ("hybrid", "    hybrid: { fallback: realtime }\n"),
+    ("hybrid", "    hybrid: { fallback: async }\n"),
+    ("realtime", ""),
+    ("serverless", ""),
+    ("async", ""),
+)
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +140,16 @@ def _write(root: Path, text: str) -> Path:
 def write_code_folder(folder: Path) -> None:
     (folder / "artifact").mkdir(parents=True, exist_ok=True)
     (folder / "artifact" / "weights.json").write_text(json.dumps({"model": folder.name}))
+    (folder / "artifact" / "sample_payloads.json").write_text(json.dumps({"features": [], "rows": []}))
     (folder / "inference.py").write_text("def model_fn(model_dir):\n    return model_dir\n")
     (folder / "requirements.txt").write_text("scikit-learn==1.9.0\n")
     (folder / "train.py").write_text("raise SystemExit('only on the engineer machine')\n")
+
+
+@pytest.fixture(scope="session")
+def served(synth: Synth) -> Callable[..., Template]:
+    """Return a function that gives the template of one model in a mode, with further lines of its entry."""
+    return lambda mode, more="", **how: synth(entry(mode=mode, more=more), **how)["churn"]
 
 
 @pytest.fixture(scope="session")

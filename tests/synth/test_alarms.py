@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.constructs.alarms import RUNBOOK, staleness_alarms
-from tests.synth.conftest import Synth, Template, entry
+from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -18,9 +18,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("part", ["platform", "churn"])
-def test_every_alarm_leads_to_a_section_of_the_runbook(synth: Synth, part: str):
-    alarms = synth(entry())[part].properties("AWS::CloudWatch::Alarm")
+@pytest.mark.parametrize(("mode", "more"), [*EVERY_MODE, (None, "")])
+def test_every_alarm_leads_to_a_section_of_the_runbook(mode: str | None, more: str, synth: Synth, platform: Template):
+    template = synth(entry(mode=mode, more=more))["churn"] if mode else platform
+    alarms = template.properties("AWS::CloudWatch::Alarm")
     assert alarms
     for alarm in alarms:
         subject, link = alarm["AlarmDescription"].split(" See ")
@@ -44,10 +45,78 @@ def test_a_model_is_watched_from_trigger_to_answer(precompute: Template):
     }
 
 
-def test_the_alarms_on_our_own_metrics_have_the_dimensions_that_handlers_emit(precompute: Template):
+#: Metrics that SageMaker publishes for each family of endpoints, and by which dimensions (its developer guide).
+BOTH, ONE = {"EndpointName", "VariantName"}, {"EndpointName"}
+PUBLISHED = {
+    "realtime": {
+        "Invocation5XXErrors": BOTH,
+        "ModelLatency": BOTH,
+    },
+    "serverless": {
+        "Invocation5XXErrors": BOTH,
+        "ModelLatency": BOTH,
+        "ServerlessConcurrentExecutionsUtilization": BOTH,
+    },
+    "async": {
+        "InvocationFailures": BOTH,
+        "ExpiredRequests": BOTH,
+        "ApproximateAgeOfOldestRequest": ONE,
+        "HasBacklogWithoutCapacity": ONE,
+    },
+}
+
+
+@pytest.mark.parametrize("family", sorted(PUBLISHED))
+def test_endpoints_are_watched_by_metrics_that_exist_for_their_family(family: str, served: Served):
+    """An alarm on a metric or a set of dimensions that nobody publishes would be silent for ever."""
+    for template in (served(family), served("hybrid", f"    hybrid: {{ fallback: {family} }}\n")):
+        name = template.only("AWS::SageMaker::Endpoint")["EndpointName"]
+        found = {}
+        for alarm in template.properties("AWS::CloudWatch::Alarm"):
+            if alarm["Namespace"] == "AWS/SageMaker":
+                dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+                assert dimensions.get("VariantName", "AllTraffic") == "AllTraffic"
+                assert dimensions["EndpointName"] == name
+                found[alarm["MetricName"]] = set(dimensions)
+        assert found == PUBLISHED[family]
+
+
+def test_a_slow_model_is_measured_in_microseconds(served: Served):
+    alarm = served("realtime").starting_with("AlarmsEndpointSlow", "AWS::CloudWatch::Alarm")
+    assert (alarm["Threshold"], alarm["ExtendedStatistic"]) == (1_000_000, "p99")
+
+
+def test_requests_that_wait_for_half_of_their_time_ring(served: Served):
+    alarm = served("async", "    async: { expiry: 2h }\n").starting_with(
+        "AlarmsRequestsWaiting", "AWS::CloudWatch::Alarm"
+    )
+    assert alarm["Threshold"] == 3600
+
+
+@pytest.mark.parametrize(
+    ("mode", "milliseconds"),
+    [("precompute", 1000), ("async", 1000), ("realtime", 2000), ("serverless", 10000), ("hybrid", 10000)],
+)
+def test_a_slow_front_door_is_judged_by_what_it_has_to_wait_for(mode: str, milliseconds: int, served: Served):
+    alarm = served(mode).starting_with("AlarmsFrontDoorSlow", "AWS::CloudWatch::Alarm")
+    assert alarm["Threshold"] == milliseconds
+
+
+def test_the_alarm_that_starts_an_instance_does_so_in_every_stage_and_wakes_nobody(synth: Synth):
+    for stage in ("dev", "prod"):
+        template = synth(entry(mode="async"), stage_name=stage)["churn"]
+        wake = template.starting_with("ServingAsyncScalingNothingRuns", "AWS::CloudWatch::Alarm")
+        assert wake.get("ActionsEnabled", True) is True
+        (action,) = wake["AlarmActions"]
+        assert template.resources[action["Ref"]]["Type"] == "AWS::ApplicationAutoScaling::ScalingPolicy"
+
+
+def test_the_alarms_on_our_own_metrics_have_the_dimensions_that_handlers_emit(precompute: Template, served: Served):
     from handlers.contract.metrics import DIMENSIONS
 
-    for alarm in precompute.properties("AWS::CloudWatch::Alarm"):
+    alarms = served("realtime").properties("AWS::CloudWatch::Alarm")
+    assert {"LiveRefused"} <= {alarm["MetricName"] for alarm in alarms}
+    for alarm in alarms + precompute.properties("AWS::CloudWatch::Alarm"):
         if alarm["Namespace"] == "Turnout":
             assert [d["Name"] for d in alarm["Dimensions"]] == list(DIMENSIONS)
             assert [d["Value"] for d in alarm["Dimensions"]] == ["dev", "churn"]
@@ -78,6 +147,9 @@ def test_a_limit_beyond_what_cloudwatch_looks_back_is_said_to_be_unwatched(synth
 
 @pytest.mark.parametrize(("stage", "notifies"), [("dev", False), ("prod", True)])
 def test_alarms_notify_where_the_stage_says_so(synth: Synth, stage: str, notifies: bool):
-    for alarm in synth(entry(), stage_name=stage)["churn"].properties("AWS::CloudWatch::Alarm"):
-        assert alarm["ActionsEnabled"] is notifies
-        assert alarm["AlarmActions"]
+    for mode, more in EVERY_MODE:
+        alarms = synth(entry(mode=mode, more=more), stage_name=stage)["churn"].of_type("AWS::CloudWatch::Alarm")
+        for id, alarm in alarms.items():
+            if id.startswith("Alarms"):
+                assert alarm["Properties"]["ActionsEnabled"] is notifies
+                assert alarm["Properties"]["AlarmActions"]

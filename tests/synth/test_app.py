@@ -64,6 +64,14 @@ def test_account_and_region_make_the_stacks_belong_there(tmp_path: Path):
     assert environments == {"aws://111122223333/eu-west-1"}
 
 
+def test_the_gates_pace_reaches_the_stack(tmp_path: Path):
+    done = run_app(tmp_path, config=configuration(tmp_path, entry("churn")), drain="2", gate_poll="1")
+    assert done.returncode == 0, done.stderr
+    template = (tmp_path / "out" / "turnout-dev-churn.template.json").read_text()
+    assert '"DrainSeconds": "2"' in template
+    assert '\\"Seconds\\": 1,' in template
+
+
 def test_a_mistake_in_the_configuration_is_one_message_and_no_traceback(tmp_path: Path):
     config = configuration(tmp_path, entry("churn", more="    colour: blue\n"))
     done = run_app(tmp_path, config=config)
@@ -84,7 +92,12 @@ def test_a_model_that_was_not_trained_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("context", "said"),
-    [({"stage": "staging"}, "no stage 'staging'"), ({"region": "cn-north-1"}, "platform.arrow_layer_arn")],
+    [
+        ({"stage": "staging"}, "no stage 'staging'"),
+        ({"region": "cn-north-1"}, "platform.arrow_layer_arn"),
+        ({"drain": "soon"}, "-c drain=soon: write whole seconds"),
+        ({"gate_poll": "0"}, "-c gate_poll=0"),
+    ],
 )
 def test_a_setting_that_cannot_be_is_refused_without_a_traceback(tmp_path: Path, context: dict[str, str], said: str):
     done = run_app(tmp_path, config=configuration(tmp_path, entry("churn")), **context)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from handlers.contract.modes import AVAILABLE, ServingMode
 from tests.synth.conftest import Synth, Template, entry
 
 GOLDEN = Path(__file__).with_name("golden")
 _DIGESTS = [
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
-    (re.compile(r"FrontDoorVersion[0-9a-f]{10}[0-9A-F]{8}"), "FrontDoorVersion<digest>"),
-    (re.compile(r'(MODEL_VERSION": |"Value": )"[0-9a-f]{12}"'), r'\1"<version>"'),
+    (re.compile(r"FrontDoor(Version|HandlerRole)[0-9a-f]{10}[0-9A-F]{8}"), r"FrontDoor\1<digest>"),
+    (re.compile(r'(MODEL_VERSION": |"Value": |"ModelVersion": )"[0-9a-f]{12}"'), r'\1"<version>"'),
 ]
 
 
@@ -26,10 +27,10 @@ def without_digests(template: Template) -> str:
     return text
 
 
-@pytest.mark.parametrize("mode", ["batch", "precompute"])
-def test_a_mode_is_what_it_was(mode: str, synth: Synth, golden: Callable[[str, Path], None]):
-    template = synth(entry(mode=mode), region="us-east-1")["churn"]
-    golden(without_digests(template), GOLDEN / f"{mode}.template.json")
+@pytest.mark.parametrize("mode", sorted(AVAILABLE))
+def test_a_mode_is_what_it_was(mode: ServingMode, synth: Synth, golden: Callable[[str, Path], None]):
+    template = synth(entry(mode=mode.value), region="us-east-1")["churn"]
+    golden(without_digests(template), GOLDEN / f"{mode.value}.template.json")
 
 
 def test_there_is_a_golden_template_for_every_mode():

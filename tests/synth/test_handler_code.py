@@ -6,7 +6,7 @@ import pytest
 
 from infra.constructs.handler_code import HANDLERS, stage_handlers
 from infra.constructs.staging import Staging
-from tests.synth.conftest import Synth, Template, entry
+from tests.synth.conftest import Served, Synth, Template, entry
 
 
 def test_it_holds_every_handler_module_and_nothing_else(tmp_path: Path):
@@ -37,14 +37,14 @@ def test_two_synths_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatc
     assert [path.name for path in (tmp_path / "staging").iterdir()] == [first.digest[:32]]
 
 
-def test_every_function_of_every_stack_runs_it(synth: Synth, precompute: Template, platform: Template):
+def test_every_function_of_every_stack_runs_it(synth: Synth, served: Served, platform: Template):
     (digest,) = {
         name
         for part in ("churn", "platform")
         for name, file in synth(entry()).assets(part).items()
         if file["source"]["packaging"] == "zip"
     }
-    for template in (precompute, platform):
+    for template in (served("hybrid"), platform):
         for function in template.properties("AWS::Lambda::Function"):
             assert function["Code"]["S3Key"] == f"{digest}.zip"
 

@@ -35,6 +35,7 @@ def test_artifact_lies_at_the_root_and_code_below_code(folder: Path, tmp_path: P
             "code/inference.py",
             "code/requirements.txt",
             "deep/vocabulary.txt",
+            "sample_payloads.json",
             "weights.json",
         ]
 

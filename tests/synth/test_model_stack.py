@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.synth.cloudformation import text_of, texts_of
-from tests.synth.conftest import Synth, Template, entry
+from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
 
 
 def test_the_model_is_isolated_unnamed_and_runs_the_code_in_its_archive(precompute: Template):
@@ -24,7 +24,7 @@ def test_an_archive_in_s3_is_used_where_it_lies_and_may_be_read(synth: Synth):
     assert template.only("AWS::SageMaker::Model")["PrimaryContainer"]["ModelDataUrl"] == (
         "s3://models-of-mine/churn/model.tar.gz"
     )
-    role = template.starting_with("ModelRole", "AWS::IAM::Role")
+    role = template.starting_with("ServingPipelineModelRole", "AWS::IAM::Role")
     read = role["Policies"][0]["PolicyDocument"]["Statement"][0]
     assert texts_of(read["Resource"]) == ["arn:<AWS::Partition>:s3:::models-of-mine/churn/model.tar.gz"]
 
@@ -47,16 +47,23 @@ def test_the_table_is_paid_by_use_expires_items_and_is_encrypted(precompute: Tem
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
 
 
-def test_every_function_runs_the_newest_python_on_arm_and_writes_to_a_log_group_of_ours(precompute: Template):
-    functions = precompute.properties("AWS::Lambda::Function")
-    assert {f["Handler"] for f in functions} == {
-        f"handlers.{entry}.handler" for entry in ("start", "prepare", "publish", "conclude", "predict")
-    }
+STEPS, ALWAYS = {"start", "prepare", "publish", "conclude"}, {"predict", "gate", "prove", "answer"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "entries"), [("hybrid", STEPS | ALWAYS), ("precompute", STEPS | ALWAYS), ("async", ALWAYS)]
+)
+def test_every_function_runs_the_newest_python_on_arm_and_writes_to_a_log_group_of_ours(
+    mode: str, entries: set[str], served: Served
+):
+    template = served(mode)
+    functions = template.properties("AWS::Lambda::Function")
+    assert {f["Handler"] for f in functions} == {f"handlers.{entry}.handler" for entry in entries}
     for function in functions:
         assert function["Runtime"] == "python3.14"
         assert function["Architectures"] == ["arm64"]
         assert function["Timeout"] <= 900
-        assert function["LoggingConfig"]["LogGroup"]["Ref"] in precompute.of_type("AWS::Logs::LogGroup")
+        assert function["LoggingConfig"]["LogGroup"]["Ref"] in template.of_type("AWS::Logs::LogGroup")
 
 
 def test_only_the_steps_that_handle_parquet_carry_the_pyarrow_layer(precompute: Template):
@@ -64,15 +71,26 @@ def test_only_the_steps_that_handle_parquet_carry_the_pyarrow_layer(precompute: 
     assert layered == {"handlers.prepare.handler", "handlers.publish.handler"}
 
 
-def test_every_handler_finds_its_whole_environment(precompute: Template):
-    from handlers.contract.env import PipelineEnv, PredictEnv
+@pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
+def test_every_handler_finds_its_whole_environment(mode: str, more: str, served: Served):
+    from handlers.contract.env import GateEnv, PipelineEnv, PredictEnv
 
-    for function in precompute.properties("AWS::Lambda::Function"):
-        kind = PredictEnv if "predict" in function["Handler"] else PipelineEnv
+    kinds = {"predict": PredictEnv, "gate": GateEnv, "prove": GateEnv, "answer": GateEnv}
+    for function in served(mode, more).properties("AWS::Lambda::Function"):
+        kind = kinds.get(function["Handler"].split(".")[1], PipelineEnv)
         variables = {name: text_of(value) for name, value in function["Environment"]["Variables"].items()}
-        variables["TURNOUT_MAX_STALENESS_SECONDS"] = variables.get("TURNOUT_MAX_STALENESS_SECONDS", "0")
+        assert set(variables) == {f"TURNOUT_{name.upper()}" for name in kind.__dataclass_fields__}
         env = kind.from_environ(variables)
-        assert (env.stage, env.model, env.mode) == ("dev", "churn", "precompute")
+        assert (env.stage, env.model, env.mode) == ("dev", "churn", mode)
+
+
+def test_only_hybrid_remembers(served: Served):
+    def remembered(mode: str) -> str:
+        function = served(mode).starting_with("FrontDoorHandler", "AWS::Lambda::Function")
+        return function["Environment"]["Variables"]["TURNOUT_REMEMBER_SECONDS"]
+
+    assert remembered("hybrid") == "86400"
+    assert remembered("async") == remembered("precompute") == "0"
 
 
 def test_a_schedule_keeps_its_time_zone_retries_and_hands_its_slot_to_the_run(synth: Synth):
@@ -123,7 +141,7 @@ def test_dead_letters_are_encrypted_and_refuse_callers_without_tls(precompute: T
 
 
 def test_the_machine_logs_everything_but_data_and_is_traced(precompute: Template):
-    machine = precompute.only("AWS::StepFunctions::StateMachine")
+    machine = precompute.starting_with("ServingPipeline", "AWS::StepFunctions::StateMachine")
     assert machine["LoggingConfiguration"]["Level"] == "ALL"
     assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
     assert machine["TracingConfiguration"] == {"Enabled": True}
@@ -132,7 +150,7 @@ def test_the_machine_logs_everything_but_data_and_is_traced(precompute: Template
 def test_the_machine_is_given_everything_that_its_definition_leaves_open(precompute: Template):
     from infra.constructs.pipeline_definition import SUBSTITUTIONS
 
-    machine = precompute.only("AWS::StepFunctions::StateMachine")
+    machine = precompute.starting_with("ServingPipeline", "AWS::StepFunctions::StateMachine")
     assert set(machine["DefinitionSubstitutions"]) == set(SUBSTITUTIONS)
     definition = machine["DefinitionString"]
     for name in SUBSTITUTIONS:
@@ -141,18 +159,22 @@ def test_the_machine_is_given_everything_that_its_definition_leaves_open(precomp
     assert "${" not in definition
 
 
-def test_three_signed_routes_lead_to_the_live_alias(precompute: Template):
-    routes = precompute.properties("AWS::ApiGatewayV2::Route")
+@pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
+def test_five_signed_routes_lead_to_the_live_alias_in_every_mode(mode: str, more: str, served: Served):
+    template = served(mode, more)
+    routes = template.properties("AWS::ApiGatewayV2::Route")
     assert {route["RouteKey"] for route in routes} == {
         "POST /models/churn/predictions",
         "GET /models/churn/predictions/{key+}",
         "GET /models/churn",
+        "GET /models/churn/predictions",
+        "POST /models/churn/uploads",
     }
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
-    alias = precompute.only("AWS::Lambda::Alias")
+    alias = template.only("AWS::Lambda::Alias")
     assert alias["Name"] == "live"
-    target = precompute.only("AWS::ApiGatewayV2::Integration")["IntegrationUri"]
-    assert target["Ref"] in precompute.of_type("AWS::Lambda::Alias")
+    target = template.only("AWS::ApiGatewayV2::Integration")["IntegrationUri"]
+    assert target["Ref"] in template.of_type("AWS::Lambda::Alias")
 
 
 def test_a_changed_function_is_published_as_a_new_version_and_an_unchanged_one_is_not(synth: Synth):
@@ -165,16 +187,22 @@ def test_a_changed_function_is_published_as_a_new_version_and_an_unchanged_one_i
     assert version() != version(more="    max_staleness: 3d\n")
 
 
-def test_every_resource_that_can_be_tagged_says_whose_it_is(synth: Synth):
-    template = synth(entry(more="    tags: { team: growth }\n"))["churn"]
+@pytest.mark.parametrize("mode", ["hybrid", "realtime", "serverless", "async"])
+def test_every_resource_that_can_be_tagged_says_whose_it_is(mode: str, served: Served):
+    template = served(mode, "    tags: { team: growth }\n    shift: canary\n")
     untaggable = {
         "AWS::ApiGatewayV2::Integration",
         "AWS::ApiGatewayV2::Route",
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
         "AWS::Lambda::Alias",
         "AWS::Lambda::Permission",
         "AWS::Lambda::Version",
+        "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
         "AWS::Scheduler::Schedule",
+        "Custom::TurnoutDrain",
+        "Custom::TurnoutGate",
     }
     for id, resource in template.resources.items():
         if resource["Type"] not in untaggable:
@@ -182,13 +210,21 @@ def test_every_resource_that_can_be_tagged_says_whose_it_is(synth: Synth):
             assert {"team": "growth", "turnout:model": "churn", "turnout:stage": "dev"}.items() <= tags.items(), id
 
 
-def test_outputs_are_those_that_the_command_line_reads(precompute: Template):
-    assert set(precompute.body["Outputs"]) == {
-        "FrontDoorName",
-        "Mode",
-        "ModelVersion",
-        "PredictUrl",
-        "StateMachineArn",
-        "TableName",
-    }
-    assert precompute.body["Outputs"]["Mode"]["Value"] == "precompute"
+IN_EVERY_MODE = {"FrontDoorName", "Mode", "ModelVersion", "PredictUrl", "TableName"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "beside"),
+    [
+        ("batch", {"StateMachineArn"}),
+        ("precompute", {"StateMachineArn"}),
+        ("hybrid", {"StateMachineArn", "EndpointName"}),
+        ("realtime", {"EndpointName"}),
+        ("serverless", {"EndpointName"}),
+        ("async", {"EndpointName", "SuccessTopicArn", "ErrorTopicArn"}),
+    ],
+)
+def test_outputs_are_those_that_the_command_line_reads(mode: str, beside: set[str], served: Served):
+    outputs = served(mode).body["Outputs"]
+    assert set(outputs) == IN_EVERY_MODE | beside
+    assert outputs["Mode"]["Value"] == mode

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.synth.accepted import NAG, WILDCARDS
-from tests.synth.conftest import entry, write_code_folder
+from tests.synth.conftest import EVERY_MODE, entry, write_code_folder
 
 _IAM5 = re.compile(r"AwsSolutions-IAM5\[(Resource|Action)::(?P<what>.*)\]")
 _DATA_BUCKET = re.compile(r"turnout-\w+-platform:ExportsOutputFnGetAttDataBucket\w+Arn[0-9A-F]{8}")
 
 
 def findings(stage_name: str, tmp_path: Path, *, break_it: bool = False) -> set[str]:
-    """Return the rules that two models, one per trigger, and the platform violate."""
+    """Return the rules that the platform and models in every mode, with both triggers, violate."""
     from aws_cdk import Validations, aws_sqs
     from cdk_nag import AwsSolutionsChecks
 
@@ -22,8 +22,10 @@ def findings(stage_name: str, tmp_path: Path, *, break_it: bool = False) -> set[
     from turnout.config import load, stage
 
     path = tmp_path / "models.yaml"
-    path.write_text("models:" + entry("churn") + entry("risk", mode="batch", schedule="on-new-data"))
-    for name in ("churn", "risk"):
+    modes = [(f"m{number}", *mode) for number, mode in enumerate(EVERY_MODE)]
+    entries = [entry(name, mode=mode, more=more + "    shift: canary\n") for name, mode, more in modes]
+    path.write_text("models:" + "".join(entries) + entry("risk", mode="batch", schedule="on-new-data"))
+    for name in ("risk", *(name for name, _, _ in modes)):
         write_code_folder(tmp_path / "model_code" / name)
     app = new_app(tmp_path / "out")
     stack, _ = add_stacks(app, load(path, root=tmp_path), stage=stage(stage_name))

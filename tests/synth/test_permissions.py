@@ -8,11 +8,14 @@ import pytest
 
 from tests.synth.accepted import WILDCARDS
 from tests.synth.cloudformation import statements_of, texts_of
-from tests.synth.conftest import Synth, Template, entry
+from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
 
 EVERYTHING = (
-    entry("churn", schedule="rate(1 day)"),
     entry("risk", mode="batch", schedule="on-new-data"),
+    *(
+        entry(f"m{number}", mode=mode, more=f"{more}    shift: canary\n")
+        for number, (mode, more) in enumerate(EVERY_MODE)
+    ),
 )
 
 
@@ -81,17 +84,95 @@ def keys_of(template: Template, role: str) -> set[str]:
     }
 
 
-def test_the_front_door_reads_and_never_writes(batch: Template, precompute: Template):
-    assert actions_of(batch, "FrontDoorHandlerRole", "dynamodb") == {"dynamodb:GetItem"}
-    assert actions_of(precompute, "FrontDoorHandlerRole", "dynamodb") == {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
-    assert actions_of(precompute, "FrontDoorHandlerRole", "s3") == {"s3:GetObject"}
+SCORE = "????????T??????Z*#*"
+#: What the front door may touch of the table in each mode: partition key, and how.
+READ, FIND, END = {"GetItem"}, {"GetItem"}, {"DeleteItem"}
+IN_EVERY_MODE = {"POINTER": READ, "GENERATION": READ, "REQUEST": FIND, "FLIGHT#*": END}
+LOOKED_UP = IN_EVERY_MODE | {SCORE: {"GetItem", "BatchGetItem"}}
+REMEMBERED = {
+    "LIVE#*": {"GetItem", "BatchGetItem", "PutItem"},
+    "FLIGHT#*": {"GetItem", "BatchGetItem", "PutItem", "DeleteItem"},
+    "MINUTE#*": {"UpdateItem"},
+}
+ACCEPTED = {"REQUEST": {"GetItem", "PutItem", "DeleteItem"}}
+TOUCHED = {
+    ("batch", ""): IN_EVERY_MODE,
+    ("precompute", ""): LOOKED_UP,
+    ("realtime", ""): IN_EVERY_MODE,
+    ("serverless", ""): IN_EVERY_MODE,
+    ("async", ""): IN_EVERY_MODE | ACCEPTED,
+    ("hybrid", ""): LOOKED_UP | REMEMBERED,
+    ("hybrid", "realtime"): LOOKED_UP | REMEMBERED,
+    ("hybrid", "async"): LOOKED_UP | REMEMBERED | ACCEPTED,
+}
 
 
-def test_scores_are_read_and_written_only_in_the_mode_that_keeps_them(batch: Template, precompute: Template):
-    assert keys_of(batch, "FrontDoorHandlerRole") == {"POINTER", "GENERATION"}
-    assert keys_of(precompute, "FrontDoorHandlerRole") == {"POINTER", "GENERATION", "*#*"}
+@pytest.mark.parametrize(("mode", "fallback"), TOUCHED)
+def test_the_front_door_touches_only_what_its_mode_needs_of_the_table(mode: str, fallback: str, served: Served):
+    more = f"    hybrid: {{ fallback: {fallback} }}\n" if fallback else ""
+    role = served(mode, more).starting_with("FrontDoorHandlerRole", "AWS::IAM::Role")
+    found: dict[str, set[str]] = {}
+    for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+        actions = {a.removeprefix("dynamodb:") for a in texts_of(statement["Action"]) if a.startswith("dynamodb:")}
+        for key in statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] if actions else []:
+            found.setdefault(key, set()).update(actions)
+    assert found == TOUCHED[mode, fallback]
+
+
+def test_the_pattern_of_scores_covers_every_generation_and_nothing_else():
+    from fnmatch import fnmatchcase
+
+    from handlers.contract.records import FLIGHT, LIVE, MINUTE
+
+    assert fnmatchcase("20261123T060000Z#K1", SCORE)
+    assert fnmatchcase("20261123T060000Z-0a1b2c#K1#2", SCORE)
+    for prefix in (LIVE, FLIGHT, MINUTE):
+        assert not fnmatchcase(f"{prefix}K1", SCORE)
+        assert not fnmatchcase(f"{prefix}20261123T0600", SCORE)
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls"),
+    [
+        ("batch", set()),
+        ("precompute", set()),
+        ("hybrid", {"InvokeEndpoint"}),
+        ("realtime", {"InvokeEndpoint"}),
+        ("serverless", {"InvokeEndpoint"}),
+        ("async", {"InvokeEndpointAsync"}),
+    ],
+)
+def test_the_front_door_calls_its_own_endpoint_in_the_way_of_its_family(mode: str, calls: set[str], served: Served):
+    template = served(mode)
+    assert actions_of(template, "FrontDoorHandlerRole", "sagemaker") == {f"sagemaker:{call}" for call in calls}
+    role = template.starting_with("FrontDoorHandlerRole", "AWS::IAM::Role")
+    places = [
+        place
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        if any(action.startswith("sagemaker:") for action in texts_of(statement["Action"]))
+        for place in texts_of(statement["Resource"])
+    ]
+    names = [p["EndpointName"].lower() for p in template.properties("AWS::SageMaker::Endpoint")]
+    assert [place.partition(":endpoint/")[2] for place in places] == names
+
+
+@pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
+def test_only_asynchronous_payloads_are_written_to_s3_by_the_front_door(mode: str, more: str, served: Served):
+    role = served(mode, more).starting_with("FrontDoorHandlerRole", "AWS::IAM::Role")
+    written = {
+        place
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        if "s3:PutObject" in texts_of(statement["Action"])
+        for place in texts_of(statement["Resource"])
+    }
+    expected = {"<DataBucket.Arn>/async/churn/input/*"} if "async" in mode + more else set()
+    assert written == expected
+
+
+def test_scores_are_written_only_in_the_modes_that_keep_them(batch: Template, precompute: Template, served: Served):
     assert keys_of(batch, "ServingPipelinePublishRole") == set()
-    assert keys_of(precompute, "ServingPipelinePublishRole") == {"*#*"}
+    assert keys_of(precompute, "ServingPipelinePublishRole") == {SCORE}
+    assert keys_of(served("hybrid"), "ServingPipelinePublishRole") == {SCORE}
 
 
 def test_who_writes_scores_cannot_make_them_visible_and_the_other_way_round(precompute: Template):
@@ -113,7 +194,8 @@ def test_the_scheduler_may_start_this_machine_and_leave_letters_and_nothing_else
     allowed = {
         (*texts_of(s["Action"]), *texts_of(s["Resource"])) for s in role["Policies"][0]["PolicyDocument"]["Statement"]
     }
-    (machine,), (queue,) = precompute.of_type("AWS::StepFunctions::StateMachine"), precompute.of_type("AWS::SQS::Queue")
+    (queue,) = precompute.of_type("AWS::SQS::Queue")
+    (machine,) = [id for id in precompute.of_type("AWS::StepFunctions::StateMachine") if id.startswith("Serving")]
     assert allowed == {("states:StartExecution", f"<{machine}.Arn>"), ("sqs:SendMessage", f"<{queue}.Arn>")}
 
 

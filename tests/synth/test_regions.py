@@ -44,7 +44,7 @@ def test_an_image_of_the_users_own_is_taken_as_it_is_and_may_be_pulled(synth: Sy
     uri = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mine/churn:7"
     template = synth(entry(more=f"    image: {uri}\n"))["churn"]
     assert image(template) == uri
-    role = template.starting_with("ModelRole", "AWS::IAM::Role")
+    role = template.starting_with("ServingPipelineModelRole", "AWS::IAM::Role")
     pulled = [
         resource
         for statement in role["Policies"][0]["PolicyDocument"]["Statement"]

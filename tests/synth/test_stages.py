@@ -11,7 +11,7 @@ STATEFUL = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup")
 
 
 def resources(synth: Synth, stage: str, kind: str) -> list[dict[str, Any]]:
-    assembly = synth(entry(), stage_name=stage)
+    assembly = synth(entry(mode="hybrid"), stage_name=stage)
     return [r for template in assembly.templates.values() for r in template.of_type(kind).values()]
 
 
