@@ -87,9 +87,19 @@ def answer(door: Door, event: Event) -> Answer:
         route = ROUTES.get(route_of(event, door.model))
         if route is None:
             raise UnknownRoute(f"{event.get('routeKey')!r} is no route of a model")
-        return route(door, event)
+        made = route(door, event)
     except RequestError as error:
-        return refusal(error)
+        made = refusal(error)
+    _name_mode(made, door.mode)
+    return made
+
+
+def _name_mode(made: Answer, mode: str) -> None:
+    """Have refusals and 202s say which mode gave them, as predictions do: after a switch that is the first question."""
+    if "error" in made.body:
+        made.body["error"].setdefault("mode", mode)
+    elif made.status == 202:
+        made.body["mode"] = mode
 
 
 def carried(answered: Answer) -> tuple[Answer, dict[str, Any]]:

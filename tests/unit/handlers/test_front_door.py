@@ -141,7 +141,7 @@ class TestMisses:
         world.scores.get = broken
         answered = world.lookup("00001")
         assert (answered.status, answered.headers) == (503, {"retry-after": "1"})
-        assert answered.body == {"error": {"code": "store_unavailable", "message": "try again"}}
+        assert answered.body == {"error": {"code": "store_unavailable", "message": "try again", "mode": "precompute"}}
         assert answered.counts[metrics.ERRORS] == 1
         assert "10.0.0.7" in answered.cause
 
