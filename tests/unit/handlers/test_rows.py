@@ -4,6 +4,9 @@ import io
 import json
 import math
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,6 +18,8 @@ from handlers.contract.card import Feature
 from handlers.logic.feature_checks import CONVERT, key_reasons, reasons
 from handlers.logic.rows import NoPrediction, decode_answer, encode_rows, shortest
 from tests.unit.handlers.datasets import Outcome, card, jsonlines
+
+ROOT = Path(__file__).resolve().parents[3]
 
 ALL_TYPES = (
     Feature("f", "float", nullable=True),
@@ -168,3 +173,11 @@ class TestAnswers:
 
 def test_every_type_of_feature_can_be_checked_and_written():
     assert set(CONVERT) == {feature.type for feature in ALL_TYPES}
+
+
+def test_what_asks_a_model_runs_without_arrow_which_the_front_door_does_not_have():
+    modules = ["logic.live", "logic.hybrid", "logic.deferred", "adapters.live_table", "adapters.async_files"]
+    imports = "; ".join(f"import handlers.{name}" for name in [*modules, "adapters.sagemaker_endpoint"])
+    command = [sys.executable, "-c", f"import sys; sys.modules['pyarrow'] = None; {imports}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
