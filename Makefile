@@ -6,8 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
-# jsii warns about Node 20 on every start although it works; the CDK CLI reports usage unless told not to.
-export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+# jsii warns about Node 20 at every start although it works (the value lists major versions); no usage reports.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export CDK_DISABLE_CLI_TELEMETRY := 1
 
 .PHONY: demo test lint format bench docs install install-all clean pr

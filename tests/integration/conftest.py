@@ -66,7 +66,7 @@ def cdk(tmp_path_factory):
 
     def run(*arguments: str, config: str | Path = CONFIG) -> str:
         command = [str(ROOT / "node_modules/.bin/cdk"), *arguments, "-c", f"config={config}", "-c", f"stage={STAGE}"]
-        environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"}
+        environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20"}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         ended = subprocess.run(
             [*command, "--output", str(output)], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -166,7 +166,7 @@ def environ(cloud: LocalCloud) -> dict[str, str]:
         "CDK_DEFAULT_REGION": REGION,
         "CDK_DISABLE_VERSION_CHECK": "1",
         "CDK_DISABLE_LEGACY_EXPORT_WARNING": "1",
-        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         "LOCALSTACK_HOST": f"127.0.0.1:{cloud.port}",
     }
 
