@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# cdk.json runs the app with the Python of VIRTUAL_ENV: ours, even where a foreign one is active.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # jsii warns about Node 20 at every start although it works (the value lists major versions); no usage reports.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
@@ -55,5 +57,5 @@ node_modules/.installed: package.json package-lock.json
 	@touch $@
 
 clean:                          ## Remove everything that make and the local cloud created
-	@if [ -x $(BIN)/turnout ]; then $(BIN)/turnout local down || true; fi
+	@if [ -x $(BIN)/turnout ]; then $(BIN)/turnout local down; $(BIN)/turnout local down --state-dir .turnout/demo/cloud; fi
 	@rm -rf $(VENV) node_modules cdk.out .turnout model_code/*/artifact

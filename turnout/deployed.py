@@ -117,6 +117,14 @@ def find_model(stage: str, name: str) -> Model:
     )
 
 
+def mode_of(stage: str, name: str) -> str:
+    """Return the mode that a model's stack was last deployed in, or the stack's status where it has no outputs."""
+    try:
+        return find_model(stage, name).mode
+    except NotDeployed as error:
+        return error.message
+
+
 def deployed_models(stage: str) -> list[str]:
     """Return the names of the models that have a stack in this stage."""
     prefix = stack_name(stage, "")

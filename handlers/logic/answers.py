@@ -139,10 +139,13 @@ def ready_curl(event: Event, model: str) -> str:
     scheme = headers.get("x-forwarded-proto", "http" if port else "https")
     stage = context.get("stage", "$default")
     path = f"/models/{quote(model)}/predictions/KEY"
+    # <id>.execute-api.<region>.amazonaws.com; an emulator's domain names no region.
+    labels = domain.split(".")
+    region = labels[2] if len(labels) > 4 else "${AWS_REGION:-us-east-1}"
     url = f"{scheme}://{domain}{':' + port if port and port != '443' else ''}"
     url += path if stage == "$default" else f"/{stage}{path}"
     return (
-        'curl --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:execute-api" '
+        f'curl --aws-sigv4 "aws:amz:{region}:execute-api" '
         '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
         '${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"} '
         f"{url}"
