@@ -27,7 +27,7 @@ lint: install-all               ## Static checks only
 format: install-all             ## Put the code into its one form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: install-all              ## Every figure in docs/performance.md (by hand; never part of the suite)
+bench: install-all              ## The benchmarks behind docs/performance.md (by hand; never part of the suite)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: install-all               ## Regenerate the configuration reference and the JSON Schema
