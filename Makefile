@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# cdk.json runs the app with the Python of VIRTUAL_ENV: ours, even where a foreign one is active.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
-# jsii warns about Node 20 on every start although it works; the CDK CLI reports usage unless told not to.
-export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+# jsii warns about Node 20 at every start although it works (the value lists major versions); no usage reports.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export CDK_DISABLE_CLI_TELEMETRY := 1
 
 .PHONY: demo test lint format bench docs install install-all clean pr
@@ -25,7 +27,7 @@ lint: install-all               ## Static checks only
 format: install-all             ## Put the code into its one form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: install-all              ## Every figure in docs/performance.md (by hand; never part of the suite)
+bench: install-all              ## The benchmarks behind docs/performance.md (by hand; never part of the suite)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 docs: install-all               ## Regenerate the configuration reference and the JSON Schema
@@ -55,5 +57,5 @@ node_modules/.installed: package.json package-lock.json
 	@touch $@
 
 clean:                          ## Remove everything that make and the local cloud created
-	@if [ -x $(BIN)/turnout ]; then $(BIN)/turnout local down || true; fi
+	@if [ -x $(BIN)/turnout ]; then $(BIN)/turnout local down; $(BIN)/turnout local down --state-dir .turnout/demo/cloud; fi
 	@rm -rf $(VENV) node_modules cdk.out .turnout model_code/*/artifact

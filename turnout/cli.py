@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from handlers.contract.modes import ServingMode
 from turnout import __version__
-from turnout.errors import RunFailed, UserError
+from turnout.errors import NotDeployed, RunFailed, UserError
 from turnout.local.control import LocalCloudError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RUN_FAILED = 1, 2, 3
@@ -241,7 +241,7 @@ def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
     """Show every deployed model: mode, version, generation, age and last run."""
     from turnout import deployed
 
-    rows = [_status_of(deployed.find_model(stage, name)) for name in deployed.deployed_models(stage)]
+    rows = [_status_of(stage, name) for name in deployed.deployed_models(stage)]
     if as_json:
         _print_json(rows)
         return
@@ -252,7 +252,7 @@ def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
     for name in ("model", "mode", "version", "generation", "age", "rows", "last run"):
         table.add_column(name, no_wrap=True)
     for row in rows:
-        shown = [row["model"], row["mode"], row["model_version"], row["generation"] or "none yet"]
+        shown = [row["model"], row["mode"], row["model_version"] or "", row["generation"] or "none yet"]
         table.add_row(*shown, _age(row["scored_at"]), str(row["rows"] or ""), row["last_run"] or "never")
     out.print(table)
 
@@ -406,6 +406,13 @@ def main() -> None:
     except ClientError as error:
         err.print(f"turnout: AWS refused: {error}", markup=False)
         sys.exit(EXIT_FAILED)
+    except BotoCoreError as error:
+        where = os.environ.get("AWS_ENDPOINT_URL", "")
+        log = (
+            f" If that is the local cloud, read {DEFAULT_STATE / 'logs' / 'local.log'}." if "127.0.0.1" in where else ""
+        )
+        err.print(f"turnout: no answer from AWS: {error}.{log}", markup=False)
+        sys.exit(EXIT_FAILED)
 
 
 def _load(path: Path, text: str | None = None):
@@ -472,9 +479,15 @@ def _parse_body(text: str) -> dict:
         raise typer.BadParameter(f"--body is not JSON: {error}") from error
 
 
-def _status_of(model) -> dict:
+def _status_of(stage: str, name: str) -> dict:
     from handlers.logic.scores import KEEPS_SCORES
+    from turnout import deployed
 
+    try:
+        model = deployed.find_model(stage, name)
+    except NotDeployed as error:  # one broken stack must not hide the others
+        unknown = dict.fromkeys(("model_version", "generation", "scored_at", "rows", "last_run_id"))
+        return {"model": name, "mode": "?", **unknown, "last_run": error.message}
     pointer = model.pointer()
     served = model.generation(pointer.scores if KEEPS_SCORES[ServingMode(model.mode)] else pointer.results)
     newest = model.runs(20)

@@ -7,6 +7,7 @@ demo with exit code 1. Nothing is left running, whatever happens.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -58,16 +59,19 @@ class Demo:
         config.write_text(edit_mode((ROOT / "models.yaml").read_text(), MODEL, "batch"))
         with self._step("train the sample model"):
             self._train()
-        with self._step("start the local cloud"):
-            cloud = control.up(WORK / "cloud")
-            os.environ.update(control.environ(cloud))
-            self._say(f"AWS on {cloud.endpoint}, SageMaker included")
+        # A cancelled job ends like an interrupted one: what was started is stopped.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         try:
+            with self._step("start the local cloud"):
+                cloud = control.up(WORK / "cloud")
+                os.environ.update(control.environ(cloud))
+                self._say(f"AWS on {cloud.endpoint}, SageMaker included")
             self._serve(cloud, config)
         finally:
             if not keep:
                 control.down(WORK / "cloud")
-        check("the local cloud stopped", keep or control.status(WORK / "cloud") is None, WORK / "cloud")
+        left = control.processes(WORK / "cloud")
+        check("nothing of the local cloud to run", keep or not left, left)
         self._summary("the local cloud still runs" if keep else "nothing is left running")
 
     def _serve(self, cloud, config: Path) -> None:
@@ -256,7 +260,7 @@ class Demo:
         """Run `command`, keep its output in a log, and show the log's end when it fails."""
         log = WORK / f"{name}.log"
         # CDK's template validation costs seconds and runs in `make test`; here it would only repeat.
-        environment = {**os.environ, "CDK_VALIDATION": "false"}
+        environment = {**os.environ, "CDK_VALIDATION": "false", "VIRTUAL_ENV": sys.prefix}
         with self.console.status(f"{name} …"), log.open("a") as sink:
             ended = subprocess.run(
                 command, cwd=ROOT, env=environment, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL

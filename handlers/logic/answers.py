@@ -301,8 +301,11 @@ def ready_curl(event: Event, model: str, card: Any = None) -> str:
     scheme = headers.get("x-forwarded-proto", "http" if port else "https")
     path = f"{_stage_path(event)}/models/{quote(model)}/predictions"
     url = f"{scheme}://{domain}{':' + port if port and port != '443' else ''}{path}"
+    # <id>.execute-api.<region>.amazonaws.com; an emulator's domain names no region.
+    labels = domain.split(".")
+    region = labels[2] if len(labels) > 4 else "${AWS_REGION:-us-east-1}"
     call = (
-        'curl --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:execute-api" '
+        f'curl --aws-sigv4 "aws:amz:{region}:execute-api" '
         '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
         '${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"} '
     )

@@ -2,10 +2,13 @@
 
 model.joblib, ...           everything under the code folder's `artifact/`
 code/inference.py           the hooks that the container calls
+code/<module>.py, ...       what it imports from the code folder, and what that imports in turn
 code/requirements.txt       when the code folder has one
-code/<module>.py            its other modules; `train.py` stays at home
+
+What training uses and inference does not stays at home, so that changing it makes no new model version.
 """
 
+import ast
 import gzip
 import hashlib
 import io
@@ -16,8 +19,7 @@ from pathlib import Path
 from infra.constructs.file_asset import StagedFile
 from infra.constructs.staging import Staging
 
-#: Only used on the engineer's machine.
-NOT_SHIPPED = {"train.py"}
+ENTRY = "inference.py"
 NAME = "model.tar.gz"
 
 
@@ -51,10 +53,8 @@ def artifact_in_s3(uri: str) -> Artifact:
 def members(folder: Path) -> dict[str, Path]:
     """Return name inside the archive -> file, sorted by name."""
     found = {path.relative_to(folder / "artifact").as_posix(): path for path in _files(folder / "artifact")}
-    for path in _files(folder):
-        name = path.relative_to(folder)
-        if name.parts[0] != "artifact" and _ships(name):
-            found[f"code/{name.as_posix()}"] = path
+    shipped = imported(folder, ENTRY) | {"requirements.txt"}
+    found |= {f"code/{name}": folder / name for name in shipped if (folder / name).is_file()}
     return dict(sorted(found.items()))
 
 
@@ -77,8 +77,36 @@ def compress(tar: bytes) -> bytes:
     return out.getvalue()
 
 
-def _ships(name: Path) -> bool:
-    return name.as_posix() not in NOT_SHIPPED and (name.suffix == ".py" or name.as_posix() == "requirements.txt")
+def imported(folder: Path, entry: str) -> set[str]:
+    """Return the entry module and every module of the code folder that it reaches by import statements.
+
+    A package that is imported comes whole. Imports that are computed at run time are not seen.
+    """
+    found: set[str] = set()
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [module for top in _top_level_imports(folder / name) for module in _modules(folder, top)]
+    return found
+
+
+def _modules(folder: Path, name: str) -> list[str]:
+    """Return the files of the folder that `import name` means: a module, or all of a package."""
+    if (folder / f"{name}.py").is_file():
+        return [f"{name}.py"]
+    return [path.relative_to(folder).as_posix() for path in _files(folder / name) if path.suffix == ".py"]
+
+
+def _top_level_imports(path: Path) -> set[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError):  # the container says it better
+        return set()
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names if name}
 
 
 def _files(folder: Path) -> list[Path]:

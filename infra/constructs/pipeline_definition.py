@@ -117,7 +117,7 @@ def transform_state(*, card: ModelCard, transform: TransformSpec, tags: dict[str
         "TimeoutSeconds": TRANSFORM_TIMEOUT_SECONDS,
         "ResultPath": None,
         "Retry": [
-            _retry("SageMaker.ResourceLimitExceededException", seconds=60, attempts=6),
+            _retry("SageMaker.ResourceLimitExceededException", seconds=60, attempts=6, jitter=False),
             _retry("SageMaker.AmazonSageMakerException", "ThrottlingException", seconds=10, attempts=5),
         ],
         "Catch": _catch("RecordFailure"),
@@ -211,13 +211,14 @@ def _retries() -> list[dict[str, Any]]:
     ]
 
 
-def _retry(*errors: str, seconds: int, attempts: int) -> dict[str, Any]:
+def _retry(*errors: str, seconds: int, attempts: int, jitter: bool = True) -> dict[str, Any]:
+    """Return one retrier. Jitter spreads callers by waiting anything from nothing to the interval."""
     return {
         "ErrorEquals": list(errors),
         "IntervalSeconds": seconds,
         "MaxAttempts": attempts,
         "BackoffRate": 2,
-        "JitterStrategy": "FULL",
+        "JitterStrategy": "FULL" if jitter else "NONE",
     }
 
 

@@ -7,6 +7,7 @@ from handlers.contract.env import UnknownModelEnv
 from handlers.contract.layout import stack_name
 from infra.constructs.alarm_topic import AlarmTopic
 from infra.constructs.alarms import Alarms, api_alarms
+from infra.constructs.caller_policy import CallerPolicy
 from infra.constructs.data_bucket import DataBucket
 from infra.constructs.file_asset import FileAsset, StagedFile, Uploads
 from infra.constructs.function import HandlerFunction, Size
@@ -31,6 +32,7 @@ class PlatformStack(Stack):
         self.alarm_topic = AlarmTopic(self, "AlarmTopic", email=spec.alarm_email).arn
         self.api = HttpApi(self, "HttpApi", name=name, stage=stage)
         self.api.add_default_route(self._unknown_model(stage, Uploads(self).add(handlers)))
+        self.callers = CallerPolicy(self, "CallerPolicy", api=self.api).arn
         alarms = Alarms(self, "Alarms", subject="API", topic_arn=self.alarm_topic, stage=stage)
         alarms.add(api_alarms(api_id=self.api.id))
         self._publish_outputs()
@@ -60,6 +62,7 @@ class PlatformStack(Stack):
             "ApiId": self.api.id,
             "DataBucketName": self.data.name,
             "AlarmTopicArn": self.alarm_topic,
+            "CallerPolicyArn": self.callers,
         }.items():
             CfnOutput(self, name, value=value)
         for value in (self.data.name, self.data.arn, self.api.id, self.alarm_topic):

@@ -24,6 +24,15 @@ CONFIG = "tests/integration/models.yaml"
 STAGE = "dev"
 
 
+#: What boto3 and the CDK CLI want to know of an emulator; its account is all zeros, as LocalStack's is.
+EMULATOR_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "000000000000",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--endpoint") is None:
         return
@@ -39,6 +48,8 @@ def cloud(request, tmp_path_factory):
     if endpoint is not None:
         if endpoint != "aws":
             os.environ["AWS_ENDPOINT_URL"] = endpoint
+            for name, value in EMULATOR_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
         yield None
         return
     state = tmp_path_factory.mktemp("cloud")
@@ -66,8 +77,8 @@ def cdk(tmp_path_factory):
 
     def run(*arguments: str, config: str | Path = CONFIG) -> str:
         command = [str(ROOT / "node_modules/.bin/cdk"), *arguments, "-c", f"config={config}", "-c", f"stage={STAGE}"]
-        environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20"}
+        environment["VIRTUAL_ENV"] = sys.prefix  # cdk.json takes the app's Python from here
         ended = subprocess.run(
             [*command, "--output", str(output)], cwd=ROOT, env=environment, capture_output=True, text=True
         )
@@ -87,9 +98,9 @@ def trained():
 
 
 @pytest.fixture(scope="session")
-def platform(cloud, cdk, trained):
+def platform(request, cloud, cdk, trained):
     """The deployed platform, with every model of the suite's configuration beside it."""
-    if cloud is not None:
+    if request.config.getoption("--endpoint") != "aws":
         cdk("bootstrap", "aws://000000000000/us-east-1")
     cdk("deploy", "--all", "--require-approval", "never")
     return deployed.find_platform(STAGE)

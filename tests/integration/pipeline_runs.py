@@ -73,3 +73,9 @@ def lambda_processes(cloud, role: str) -> list[psutil.Process]:
     """Return the local processes that serve functions with `role` (such as Publish) in their generated name."""
     workers = psutil.Process(cloud.pid).children(recursive=True)
     return [worker for worker in workers if role in worker.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")]
+
+
+def objects(client, platform: Platform, prefix: str) -> list[str]:
+    """Return the keys below a prefix of the data bucket, without the prefix."""
+    pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=platform.data_bucket, Prefix=prefix)
+    return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]

@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from handlers.contract import metrics
+from handlers.contract import layout, metrics
 from tests.integration.pipeline_runs import (
     follow,
     generation_items,
     is_stored,
     lambda_processes,
+    objects,
     put_input,
     receipts,
     run,
@@ -110,6 +111,8 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
 ):
     churn = model("churn")
     before = {e["executionArn"] for e in runs.executions(churn)}
+    jobs_before = len(transform_jobs(client, "dev-churn-"))
+    duplicates_before = metric_sum(client, "churn", metrics.RUN_DUPLICATE)
     control.set_faults(cloud, scheduler_deliveries=2)
     (fired, *_) = control.advance_schedule(cloud, churn.stack)
     control.set_faults(cloud, scheduler_deliveries=1)
@@ -121,10 +124,16 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
     assert [end.status for end in ended] == ["SUCCEEDED"] * 2
     assert sorted(end.duplicate for end in ended) == [False, True]
     slot = fired["scheduled_time"].replace("-", "").replace(":", "")
-    jobs = client("sagemaker").list_transform_jobs(NameContains=slot)["TransformJobSummaries"]
-    assert len(jobs) == 1
+    assert len(transform_jobs(client, slot)) == 1
+    assert len(transform_jobs(client, "dev-churn-")) == jobs_before + 1
+    wait_for(lambda: metric_sum(client, "churn", metrics.RUN_DUPLICATE) == duplicates_before + 1, "the duplicate")
     assert [entry.id for entry in churn.runs(100)].count(slot) == 1
     assert churn.pointer().scores == slot
+
+
+def transform_jobs(client, part: str) -> list[str]:
+    pages = client("sagemaker").get_paginator("list_transform_jobs").paginate(NameContains=part)
+    return [job["TransformJobName"] for page in pages for job in page["TransformJobSummaries"]]
 
 
 def running(model) -> str | None:
@@ -171,16 +180,19 @@ def test_rolling_back_serves_the_previous_generation_at_once(model, platform, do
     )
 
 
+#: Amazon's HTTP APIs decode a path more than once, so keys with these characters are asked for in a body (docs/api.md).
+NOT_IN_PATHS = set("%?#")
 KEYS = ["plain", "00001", "a/b", "a b", "a+b", "100%", "50%25", "ünïcode", "日本", "?q=1&r#x", "..", "a//b", "e\u0301"]
 
 
-def test_keys_come_back_exactly_as_they_are_in_the_data(client, model, platform, door):
+def test_keys_come_back_exactly_as_they_are_in_the_data(client, cloud, model, platform, door):
     rows = [json.dumps({"name": key, "x": number}) for number, key in enumerate(KEYS)]
     put_input(client, platform, "odd", {"rows.jsonl": "\n".join(rows).encode()})
     ended = run(model("odd"), platform)
     assert ended.status == "SUCCEEDED", ended.run
     for number, key in enumerate(KEYS):
-        answer = door.lookup("odd", key)
+        in_path = cloud is not None or not NOT_IN_PATHS & set(key)
+        answer = door.lookup("odd", key) if in_path else door.predict("odd", {"key": key})
         assert (answer.status, answer.body.get("key"), answer.body.get("prediction")) == (200, key, number * 2.0), key
     several = door.predict("odd", {"instances": [{"key": key} for key in [*KEYS, "absent"]]})
     assert [entry.get("prediction") for entry in several.body["predictions"]] == [
@@ -191,22 +203,28 @@ def test_keys_come_back_exactly_as_they_are_in_the_data(client, model, platform,
 
 
 def test_a_container_that_fails_on_one_shard_fails_the_run_and_shows_nothing_new(client, model, platform, door):
-    fragile = model("fragile")
-    good = "name,x\n" + "".join(f"k{n},{n}\n" for n in range(40))
-    put_input(client, platform, "fragile", {"rows.csv": good.encode()})
-    first = run(fragile, platform)
+    cracked = model("cracked")
+    good = "name,x\n" + "".join(f"k{n},{n % 600}\n" for n in range(3_000))
+    put_input(client, platform, "cracked", {"rows.csv": good.encode()})
+    first = run(cracked, platform)
     assert first.status == "SUCCEEDED", first.run
-    put_input(client, platform, "fragile", {"rows.csv": (good + "bad,666\n").encode()})
-    failures = metric_sum(client, "fragile", metrics.RUN_FAILED)
-    ended = run(fragile, platform)
-    assert ended.status == "FAILED"
-    assert ended.run.status == "failed"
-    assert "transform" in (ended.run.cause or "").lower() or "TransformJob" in (ended.run.cause or ""), ended.run
-    assert fragile.pointer().scores == first.run.id
-    assert door.lookup("fragile", "bad").status == 404
-    assert door.lookup("fragile", "k1").body["generation"] == first.run.id
-    assert metric_sum(client, "fragile", metrics.RUN_FAILED) == failures + 1
-    wait_for(lambda: alarm_state(client, "fragile", metrics.RUN_FAILED) == "ALARM", "the alarm to ring")
+    assert alarm_state(client, "cracked", metrics.RUN_FAILED) != "ALARM"
+    put_input(client, platform, "cracked", {"rows.csv": (good + "bad,666\n").encode()})
+    ended = run(cracked, platform)
+    assert (ended.status, ended.run.status, ended.run.error) == ("FAILED", "failed", "States.TaskFailed")
+    assert layout.job_name("dev", "cracked", ended.run.id) in ended.run.cause
+    # Only the shard with the bad row, the last one, has no output; it was not alone.
+    shards = objects(client, platform, layout.shards_prefix("cracked", ended.run.id))
+    outputs = objects(client, platform, layout.transform_prefix("cracked", ended.run.id))
+    assert len(shards) >= 3
+    assert outputs == [f"{name}.out" for name in shards[:-1]]
+    assert not [key for key in objects(client, platform, layout.results_root("cracked")) if ended.run.id in key]
+    assert generation_items(client, cracked.table_name, ended.run.id) == 0
+    assert cracked.pointer().scores == first.run.id
+    assert door.lookup("cracked", "bad").status == 404
+    assert door.lookup("cracked", "k1").body["generation"] == first.run.id
+    wait_for(lambda: metric_sum(client, "cracked", metrics.RUN_FAILED) == 1, "the metric")
+    wait_for(lambda: alarm_state(client, "cracked", metrics.RUN_FAILED) == "ALARM", "the alarm to ring")
 
 
 def test_too_many_bad_rows_stop_the_run_with_the_numbers(client, model, platform):
@@ -283,5 +301,12 @@ def test_the_front_door_describes_a_model(door, first_generation):
     answer = door.describe("churn")
     assert answer.status == 200, answer
     assert answer.body["mode"] == "precompute"
-    assert "curl" in json.dumps(answer.body)
-    assert "customer_id" in json.dumps(answer.body)
+    assert answer.body["schema"]["key"] == {"column": "customer_id", "type": "string"}
+    assert answer.body["freshness"]["rows"] == 23_470
+
+
+def test_the_ready_curl_works_as_it_is(door, first_generation):
+    command = door.describe("churn").body["curl"].replace("KEY", "00001")
+    ended = subprocess.run(["bash", "-c", f"{command} --silent --show-error"], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["key"] == "00001"

@@ -62,6 +62,11 @@ WILDCARDS = [
         _OBJECTS + r"/(results|quarantine)/[a-z0-9]+/\*",
         "A run's results and refused rows: their names hold the date and the run.",
     ),
+    Wildcard(
+        r"execute-api:Invoke",
+        r"arn:.*:execute-api:.*/\*/\*/models/\*",
+        "Callers may ask for any key of any model; narrower policies are the user's to write.",
+    ),
     Wildcard(r"s3:GetObject", _OBJECTS + r"/input/[a-z0-9]+/\*", "The user chooses the names of input files."),
     Wildcard(
         r"s3:PutObject",

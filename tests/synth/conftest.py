@@ -11,7 +11,7 @@ import pytest
 
 # Read by CDK's Node process when it starts. Its own validation costs seconds per synth; test_app runs with it.
 os.environ.setdefault("CDK_VALIDATION", "false")
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 MODEL = """
   {name}:

@@ -16,7 +16,12 @@ from tests.synth.conftest import Synth, entry, write_code_folder
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "churn"
     write_code_folder(folder)
-    (folder / "features.py").write_text("FEATURES = []\n")
+    (folder / "inference.py").write_text("import features\n")
+    (folder / "features.py").write_text("from encoders.text import encode\nFEATURES = []\n")
+    (folder / "encoders").mkdir()
+    (folder / "encoders" / "__init__.py").write_text("")
+    (folder / "encoders" / "text.py").write_text("encode = str\n")
+    (folder / "make_input.py").write_text("import features\n")
     (folder / "artifact" / "deep").mkdir()
     (folder / "artifact" / "deep" / "vocabulary.txt").write_text("a\nb\n")
     return folder
@@ -31,6 +36,8 @@ def test_artifact_lies_at_the_root_and_code_below_code(folder: Path, tmp_path: P
     artifact, _ = built(folder, tmp_path / "out")
     with tarfile.open(tmp_path / "out" / artifact.file.path) as tar:
         assert tar.getnames() == [
+            "code/encoders/__init__.py",
+            "code/encoders/text.py",
             "code/features.py",
             "code/inference.py",
             "code/requirements.txt",
@@ -47,7 +54,7 @@ def test_training_byte_code_and_hidden_files_stay_at_home(folder: Path):
     (folder / "artifact" / ".DS_Store").write_text("")
     (folder / "schema.yaml").write_text("")
     shipped = set(members(folder))
-    assert "code/train.py" not in shipped
+    assert not {"code/train.py", "code/make_input.py"} & shipped
     assert not [name for name in shipped if "pycache" in name or "/." in f"/{name}" or name.endswith(".yaml")]
 
 
@@ -69,7 +76,7 @@ def test_no_owner_time_or_mode_of_this_machine_is_in_it(folder: Path, tmp_path: 
             assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (0, 0, 0, "", 0o644)
 
 
-@pytest.mark.parametrize("changed", ["artifact/weights.json", "inference.py", "requirements.txt"])
+@pytest.mark.parametrize("changed", ["artifact/weights.json", "inference.py", "encoders/text.py", "requirements.txt"])
 def test_any_change_of_what_ships_is_another_version(folder: Path, tmp_path: Path, changed: str):
     before, _ = built(folder, tmp_path / "out")
     (folder / changed).write_text("something else\n")
@@ -85,7 +92,8 @@ def test_a_renamed_file_is_another_version(folder: Path, tmp_path: Path):
 
 def test_a_change_of_what_stays_at_home_is_not(folder: Path, tmp_path: Path):
     before, _ = built(folder, tmp_path / "out")
-    (folder / "train.py").write_text("something else\n")
+    for name in ("train.py", "make_input.py"):
+        (folder / name).write_text("something else\n")
     assert built(folder, tmp_path / "out")[0].version == before.version
 
 

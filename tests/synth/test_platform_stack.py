@@ -66,7 +66,7 @@ def test_an_alarm_address_is_subscribed_only_when_one_is_given(platform: Templat
 
 def test_outputs_are_those_that_the_command_line_reads(platform: Template):
     names = {name for name in platform.body["Outputs"] if not name.startswith("ExportsOutput")}
-    assert names == {"ApiUrl", "ApiId", "DataBucketName", "AlarmTopicArn"}
+    assert names == {"ApiUrl", "ApiId", "DataBucketName", "AlarmTopicArn", "CallerPolicyArn"}
     assert text_of(platform.body["Outputs"]["ApiUrl"]["Value"]).startswith("https://<HttpApi")
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from typer.testing import CliRunner
 
 from handlers.contract.records import Generation, Pointer, Run
@@ -242,6 +242,32 @@ def test_status_shows_what_is_served(model):
     assert (row["model"], row["generation"], row["last_run"]) == ("churn", "g2", "failed")
     assert "20261123T070000Z" not in call("status").stdout
     assert " g2 " in call("status").stdout
+
+
+def test_one_broken_stack_does_not_hide_the_others(model, monkeypatch):
+    def find(stage, name):
+        if name == "broken":
+            raise NotDeployed("Stack turnout-dev-broken is ROLLBACK_COMPLETE and has no outputs.")
+        return model
+
+    monkeypatch.setattr(deployed, "find_model", find)
+    monkeypatch.setattr(deployed, "deployed_models", lambda stage: ["broken", "churn"])
+    rows = json.loads(call("status", "--json").stdout)
+    assert [row["model"] for row in rows] == ["broken", "churn"]
+    assert "ROLLBACK_COMPLETE" in rows[0]["last_run"]
+    assert call("status").exit_code == 0
+
+
+def test_a_cloud_that_went_away_is_one_line_with_the_log(monkeypatch, capsys):
+    def gone(stage, name):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(deployed, "find_model", gone)
+    assert main_exit_code(monkeypatch, "runs", "churn") == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "local.log" in err
 
 
 def test_rollback_swaps_generations_and_can_be_undone(model):

@@ -74,6 +74,12 @@ def test_the_contract_page_names_every_code_with_its_status():
     assert f"up to {predictions.MAX_INSTANCES}" in page
 
 
+def test_the_runbook_tells_what_to_do_about_every_error_of_a_run():
+    runbook = (ROOT / "docs/runbook.md").read_text()
+    for name in errors.PERMANENT_RUN_ERRORS:
+        assert f"`{name}`" in runbook, name
+
+
 def test_the_contract_page_names_every_member_of_an_answer():
     page = (ROOT / "docs/api.md").read_text()
     for name in predictions.Prediction.__dataclass_fields__:

@@ -82,7 +82,12 @@ def _start(state_dir: Path, port: int | None, persist: bool) -> LocalCloud:
             stderr=out,
             start_new_session=True,
         )
-    return _wait_until_up(process, state_dir)
+    try:
+        return _wait_until_up(process, state_dir)
+    except BaseException:  # an interrupt too: whoever started it may be gone before it answers
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def _wait_until_up(process: subprocess.Popen, state_dir: Path) -> LocalCloud:
@@ -93,7 +98,6 @@ def _wait_until_up(process: subprocess.Popen, state_dir: Path) -> LocalCloud:
         if (cloud := _recorded(state_dir)) is not None:
             return cloud
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
     raise LocalCloudError(f"the local cloud did not answer within {START_SECONDS} s{_last_line(state_dir)}")
 
 
@@ -164,9 +168,10 @@ def environ(cloud: LocalCloud) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "CDK_DEFAULT_ACCOUNT": ACCOUNT,
         "CDK_DEFAULT_REGION": REGION,
+        "CDK_VALIDATION": "false",  # costs seconds at every synth; `make test` runs it
         "CDK_DISABLE_VERSION_CHECK": "1",
         "CDK_DISABLE_LEGACY_EXPORT_WARNING": "1",
-        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         "LOCALSTACK_HOST": f"127.0.0.1:{cloud.port}",
     }
 
@@ -245,8 +250,7 @@ def _recorded(state_dir: Path) -> LocalCloud | None:
 
 def _clear_leftovers(state_dir: Path) -> None:
     """End what a killed cloud left running and remove its scratch files."""
-    mine = [pid for pid, command in _processes() if _belongs(command, state_dir) and pid != os.getpid()]
-    for pid in mine:
+    for pid in processes(state_dir):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     (state_dir / "local.json").unlink(missing_ok=True)
@@ -256,6 +260,12 @@ def _clear_leftovers(state_dir: Path) -> None:
 def _belongs(command: str, state_dir: Path) -> bool:
     """A server started for this state dir, or a Lambda worker or container that runs from its scratch space."""
     return f"{state_dir}/tmp/" in command or ("turnout.local.server" in command and f" {state_dir} " in f"{command} ")
+
+
+def processes(state_dir: Path) -> list[int]:
+    """Return the pids of everything that runs for `state_dir`: the server, Lambda workers, containers."""
+    state_dir = Path(state_dir).resolve()
+    return [pid for pid, command in _processes() if _belongs(command, state_dir) and pid != os.getpid()]
 
 
 def _is_ours(pid: int, state_dir: Path) -> bool:

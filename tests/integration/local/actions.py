@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import threading
 import time
 import uuid
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from turnout.local import control
 
@@ -26,7 +28,17 @@ def client_factory(cloud: control.LocalCloud) -> Callable[[str], Any]:
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         region_name=variables["AWS_REGION"],
     )
-    return lambda service: session.client(service, endpoint_url=cloud.endpoint)
+    lock, made = threading.Lock(), {}
+
+    def client(service: str) -> Any:
+        with lock:  # sessions are not safe to share among threads, clients are
+            if service not in made:
+                made[service] = session.client(
+                    service, endpoint_url=cloud.endpoint, config=Config(max_pool_connections=50)
+                )
+            return made[service]
+
+    return client
 
 
 def random_name(prefix: str) -> str:
