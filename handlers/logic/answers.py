@@ -265,7 +265,7 @@ def _asking(door: Door) -> dict[str, Any]:
     limits: dict[str, int] = {"instances": MAX_INSTANCES, "body_bytes": MAX_BODY_BYTES}
     if family is not None:
         limits["payload_bytes"] = family.payload_bytes
-    if door.max_live_per_minute:
+    if door.fallback:
         limits["live_calls_per_minute"] = door.max_live_per_minute
     return {
         "how": predictor.asking,

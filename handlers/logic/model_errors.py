@@ -1,5 +1,6 @@
 """What went wrong inside the model, as callers are told: short, in its own words, without a stack trace."""
 
+import json
 import re
 
 from handlers.contract.errors import ModelFailed, ModelRefused, ModelTimeout, RequestError, RequestExpired
@@ -15,10 +16,23 @@ _MESSAGE = re.compile(r'with message "(.*?)"(?:\. See http|\.?\s*$)', re.S)
 
 def in_short(text: str) -> str:
     """Return a container's message cut to one line: nothing from a stack trace on, nor beyond LONGEST characters."""
-    text = text.partition("Traceback (most recent call last)")[0]
+    text = _said(text).partition("Traceback (most recent call last)")[0]
     text = re.split(r'\s*\n?\s*File "[^"\n]*", line \d+', text, maxsplit=1)[0]
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _said(text: str) -> str:
+    """Return the message in a container's JSON error, or the text as it is."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(told, dict):
+        told = told.get("error", told.get("message", told.get("detail")))
+    if isinstance(told, dict):
+        told = told.get("message")
+    return told if isinstance(told, str) else text
 
 
 def by_status(status: int, text: str) -> RequestError:

@@ -326,6 +326,7 @@ class TestModes:
         family = {"batch": None, "precompute": None, "hybrid": "serverless"}.get(mode, mode)
         assert (body["mode"], body["asking"]["endpoint_family"]) == (mode, family)
         assert body["asking"]["limits"]["instances"] == MAX_INSTANCES
+        assert ("live_calls_per_minute" in body["asking"]["limits"]) == (mode == "hybrid")
         assert body["asking"]["answers"].startswith("later" if mode == "async" else "at once")
         assert ("-d '" in body["curl"]) == (mode in ("realtime", "serverless", "async"))
         assert len(body["routes"]) == 5

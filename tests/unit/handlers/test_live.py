@@ -194,6 +194,20 @@ class TestMessages:
         assert in_short(text) == "bad row"
         assert in_short('oops\n  File "/opt/ml/code/inference.py", line 12, in predict_fn\n    x') == "oops"
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"error": {"code": "bad_body", "message": "row 1 is odd"}}', "row 1 is odd"),
+            ('{"error": "row 1 is odd"}', "row 1 is odd"),
+            ('{"message": "row 1 is odd"}', "row 1 is odd"),
+            ('{"error": {"code": 1}}', '{"error": {"code": 1}}'),
+            ("[1]", "[1]"),
+            ("[" * 100_000, "[" * (LONGEST - 3) + "..."),
+        ],
+    )
+    def test_of_a_json_error_its_message_is_told(self, text, said):
+        assert in_short(text) == said
+
     def test_a_long_message_is_cut(self):
         assert len(in_short("x " * 5_000)) == LONGEST
 
