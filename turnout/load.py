@@ -386,8 +386,8 @@ def moved_once(sent: Iterable[Sent], old: str, new: str) -> Move | str:
     answered = [one for one in sent if one.mode is not None]
     if old == new:
         return Move(0.0, 0.0)
-    before = [one for one in answered if one.mode == old]
-    after = [one for one in answered if one.mode == new]
+    before = [one for one in answered if old == one.mode]
+    after = [one for one in answered if new == one.mode]
     if not before or not after:
         return f"no answer of mode {new if before else old} was seen"
     last_old, first_new = max(before, key=lambda one: one.sent), min(after, key=lambda one: one.answered)
