@@ -78,7 +78,7 @@ class FrontDoor(Construct):
             tags=parts.tags,
         )
         alias = handler.publish(LIVE, shift)
-        gate.hold_back_cleanup(after=alias)
+        gate.hold_back_cleanup(after=alias, release=handler.release)
         self._route(api, parts.spec.name, alias.ref)
 
     def _route(self, api: HttpApi, model: str, target: str) -> None:
@@ -91,6 +91,7 @@ class FrontDoor(Construct):
             integration_uri=target,
             payload_format_version="2.0",
         )
+        place = f"integrations/{integration.ref}"
         for id, route in ROUTES.items():
             apigateway.CfnRoute(
                 self,
@@ -98,6 +99,6 @@ class FrontDoor(Construct):
                 api_id=api.id,
                 route_key=route.replace("{model}", model),
                 authorization_type="AWS_IAM",
-                target=f"integrations/{integration.ref}",
+                target=place,
             )
         let_api_invoke(self, "Invoke", function=target, source_arn=api.execution_arn(f"*/*/models/{model}*"))

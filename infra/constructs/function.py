@@ -62,9 +62,7 @@ class HandlerFunction:
         """
         self._scope = scope
         statements = [logs.write, *statements]
-        role_id = f"{id}Role{self._digest(statements) if published else ''}"
-        role = service_role(scope, role_id, service="lambda.amazonaws.com", statements=statements)
-        self._properties = {
+        properties: dict[str, Any] = {
             "Description": description,
             "Runtime": RUNTIME,
             "Architectures": [ARCHITECTURE],
@@ -73,13 +71,20 @@ class HandlerFunction:
             "Environment": {"Variables": env.to_environ()},
             "MemorySize": size.memory_mb,
             "Timeout": size.timeout_seconds,
-            "Role": role.attr_arn,
             "LoggingConfig": {"LogGroup": logs.name},
-            "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
         }
         if layers:
-            self._properties["Layers"] = list(layers)
-        self._function = CfnResource(scope, id, type="AWS::Lambda::Function", properties=self._properties)
+            properties["Layers"] = list(layers)
+        role_id = f"{id}Role"
+        if published:
+            allowed, described = Stack.of(scope).resolve([statements, properties])
+            self.release = _digest([allowed, described])
+            role_id += _digest(allowed)
+        role = service_role(scope, role_id, service="lambda.amazonaws.com", statements=statements)
+        properties["Role"] = role.attr_arn
+        # Tags belong to the function, not to its versions: with nothing else changed, Lambda publishes none.
+        properties["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+        self._function = CfnResource(scope, id, type="AWS::Lambda::Function", properties=properties)
 
     @cached_property
     def name(self) -> str:
@@ -96,22 +101,22 @@ class HandlerFunction:
     def publish(self, alias: str, update_policy: Mapping[str, Any] | None = None) -> CfnResource:
         """Publish the function as it is now and return an alias that points there; its Ref is an ARN.
 
-        The version's logical id carries a digest of the function's properties, so a changed function
+        The version's logical id carries a digest of the function's properties and rights, so a changed function
         makes a new version and an unchanged one makes none.
         """
-        version = self._add(f"Version{self._digest(self._properties)}", "AWS::Lambda::Version", {})
+        version = self._add(f"Version{self.release}", "AWS::Lambda::Version", {})
         target = {"Name": alias, "FunctionVersion": version.get_att("Version")}
         resource = self._add("Alias", "AWS::Lambda::Alias", target)
         if update_policy:
             resource.add_override("UpdatePolicy", update_policy)
         return resource
 
-    def _digest(self, value: Any) -> str:
-        resolved = json.dumps(Stack.of(self._scope).resolve(value), sort_keys=True)
-        return hashlib.sha256(resolved.encode()).hexdigest()[:10]
-
     def _add(self, id: str, kind: str, properties: dict) -> CfnResource:
         return CfnResource(self._scope, id, type=kind, properties={"FunctionName": self.name, **properties})
+
+
+def _digest(resolved: Any) -> str:
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def let_api_invoke(scope: Construct, id: str, *, function: str, source_arn: str) -> None:

@@ -5,7 +5,7 @@ front door's function and alias updated; then the drain holds the clean-up back 
 Both are custom resources of one function, which hands the request to a machine and returns (handlers.contract.gating).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -108,9 +108,13 @@ class Gate(Construct):
         """Ask only after everything in a construct is there and up to date."""
         self.passed.node.add_dependency(proved)
 
-    def hold_back_cleanup(self, after: CfnResource) -> None:
-        """Hold CloudFormation's clean-up back, once `after` has moved, until nobody needs what it will delete."""
-        self._resource("Drained", "drain", DRAIN_BOUND_SECONDS).add_resource_dependency(after)
+    def hold_back_cleanup(self, *, after: CfnResource, release: str) -> None:
+        """Hold CloudFormation's clean-up back, once `after` has moved, until nobody needs what it will delete.
+
+        That is asked at every release of the front door, whose old version and role go too.
+        """
+        drained = self._resource("Drained", "drain", DRAIN_BOUND_SECONDS, {"Release": release})
+        drained.add_resource_dependency(after)
 
     def _function(
         self, id: str, purpose: str, size: Size, statements: Sequence[Statement], machine: str = ""
@@ -148,7 +152,7 @@ class Gate(Construct):
             data_bucket=parts.data.name,
         )
 
-    def _resource(self, id: str, kind: str, bound_seconds: int) -> CfnResource:
+    def _resource(self, id: str, kind: str, bound_seconds: int, more: Mapping[str, str] | None = None) -> CfnResource:
         properties = GateProperties(
             ServiceToken=self._token,
             Kind=kind,
@@ -162,7 +166,7 @@ class Gate(Construct):
             DrainSeconds=str(self._pace.drain_seconds),
         )
         timeout = {"ServiceTimeout": str(bound_seconds + GRACE_SECONDS)}
-        return CfnResource(self, id, type=TYPES[kind], properties={**properties, **timeout})
+        return CfnResource(self, id, type=TYPES[kind], properties={**properties, **(more or {}), **timeout})
 
 
 TYPES = {"prove": "Custom::TurnoutGate", "drain": "Custom::TurnoutDrain"}

@@ -183,6 +183,7 @@ def test_a_changed_function_is_published_as_a_new_version_and_an_unchanged_one_i
         return id
 
     assert version() == version(schedule="rate(2 days)")
+    assert version() == version(more="    transform: { max_concurrent: 1 }\n")
     assert version() != version(mode="batch")
     assert version() != version(more="    max_staleness: 3d\n")
 

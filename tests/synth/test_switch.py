@@ -157,6 +157,16 @@ def test_the_front_door_moves_last_and_the_clean_up_waits(mode: str, more: str, 
     assert alias in template.resources[drain]["DependsOn"]
 
 
+def test_every_release_of_the_front_door_is_drained(served: Served):
+    """Its old version and role are deleted in the clean-up, whether or not an endpoint goes."""
+
+    def release(more: str = "") -> str:
+        return served("precompute", more).only("Custom::TurnoutDrain")["Release"]
+
+    assert release() != release("    max_staleness: 3d\n")
+    assert release() == release("    transform: { max_concurrent: 1 }\n")
+
+
 @pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
 def test_nothing_that_the_gate_waits_for_waits_for_the_front_door(mode: str, more: str, served: Served):
     template = served(mode, more)
