@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from tests.integration.local.actions import STAND_IN, client_factory
+from tests.integration.local.actions import STAND_IN, client_factory, wait_until
 from turnout.local import control
 
 
@@ -24,3 +24,14 @@ def stand_in_cloud(tmp_path_factory) -> Iterator[control.LocalCloud]:
 @pytest.fixture(scope="session")
 def client(stand_in_cloud) -> Callable[[str], Any]:
     return client_factory(stand_in_cloud)
+
+
+@pytest.fixture
+def no_endpoints_left(client) -> Iterator[None]:
+    """Delete every endpoint after a test: each is a process or two."""
+    yield
+    sagemaker = client("sagemaker")
+    for found in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
+        if found["EndpointStatus"] in ("InService", "Failed"):
+            sagemaker.delete_endpoint(EndpointName=found["EndpointName"])
+    wait_until(lambda: not sagemaker.list_endpoints(StatusEquals="Deleting")["Endpoints"])

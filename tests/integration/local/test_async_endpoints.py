@@ -10,7 +10,10 @@ from tests.integration.local.actions import bucket, random_name, stand_in_model,
 from tests.integration.local.endpoint_actions import ask, asynchronous, endpoint, endpoint_config, settled
 from turnout.local import control
 
-pytestmark = pytest.mark.local_only("it is about the local cloud's asynchronous endpoints")
+pytestmark = [
+    pytest.mark.local_only("it is about the local cloud's asynchronous endpoints"),
+    pytest.mark.usefixtures("no_endpoints_left"),
+]
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 

@@ -8,8 +8,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import psutil
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.integration.local.actions import (
     ROLE,
@@ -19,9 +22,11 @@ from tests.integration.local.actions import (
     csv_job,
     function,
     put,
+    random_name,
     stand_in_model,
     wait_until,
 )
+from tests.integration.local.endpoint_actions import ask, endpoint, endpoint_config, settled
 from turnout.local import control
 
 pytestmark = pytest.mark.local_only("it is about the local cloud's own process")
@@ -126,6 +131,36 @@ def test_state_is_kept_when_asked_for(started, tmp_path):
     assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
 
 
+def test_an_endpoint_is_back_with_its_capacity_and_scaling_after_a_restart(started, tmp_path):
+    client = client_factory(started(tmp_path, persist=True))
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, bucket(client)), count=3))
+    resource = {"ResourceId": f"endpoint/{name}/variant/AllTraffic", "ServiceNamespace": "sagemaker"}
+    client("application-autoscaling").register_scalable_target(
+        **resource, ScalableDimension="sagemaker:variant:DesiredInstanceCount", MinCapacity=2, MaxCapacity=5
+    )
+    control.down(tmp_path)
+    client = client_factory(started(tmp_path, persist=True))
+    described = settled(client, name)
+    assert (described["EndpointStatus"], described["ProductionVariants"][0]["DesiredInstanceCount"]) == ("InService", 3)
+    assert ask(client, name) == "3.0"
+    targets = client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
+    assert [t["MaxCapacity"] for t in targets["ScalableTargets"]] == [5]
+
+
+def test_going_down_ends_endpoints_that_are_up_and_that_are_coming_up(started, tmp_path):
+    cloud = started(tmp_path)
+    client = client_factory(cloud)
+    data = bucket(client)
+    endpoint(client, endpoint_config(client, stand_in_model(client, data, slow=5)))
+    control.set_faults(cloud, endpoint_starts="never")
+    config = endpoint_config(client, stand_in_model(client, data))
+    client("sagemaker").create_endpoint(EndpointName="never", EndpointConfigName=config)
+    children = psutil.Process(cloud.pid).children(recursive=True)
+    assert children
+    control.down(tmp_path)
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_a_stack_can_be_updated_after_a_restart(started, tmp_path):
     def template(url):
         container = {"Image": "example.com/any:1", "ModelDataUrl": url}
@@ -165,7 +200,53 @@ def test_localstack_client_finds_it(started, tmp_path, monkeypatch):
 def test_status_tells_what_is_ignored(stand_in_cloud):
     answer = control.describe(stand_in_cloud)
     assert answer["pid"] == stand_in_cloud.pid
-    assert any("endpoints are refused" in sentence for sentence in answer["ignored"])
+    assert any("at most 2 real processes per variant" in sentence for sentence in answer["ignored"])
+
+
+def test_status_tells_what_goes_wrong_on_purpose_and_how_fast_time_passes(stand_in_cloud):
+    assert control.describe(stand_in_cloud)["time_scale"] == 60
+    held = control.set_faults(stand_in_cloud, async_deliveries=3, throttled_table="t", throttled_seconds=60)
+    try:
+        told = control.describe(stand_in_cloud)
+        assert (held["async_deliveries"], told["async_deliveries"]) == (3, 3)
+        assert 50 < told["throttled_tables"]["t"] <= 60
+        with pytest.raises(control.LocalCloudError, match="time_scale must be between"):
+            control.set_faults(stand_in_cloud, time_scale=0.1)
+    finally:
+        control.set_faults(stand_in_cloud)
+    assert control.describe(stand_in_cloud)["async_deliveries"] == 1
+    assert control.describe(stand_in_cloud)["throttled_tables"] == {}
+
+
+def test_a_throttled_table_refuses_writes_for_a_while(stand_in_cloud, client):
+    dynamodb, name = client("dynamodb"), random_name("table")
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    item = {"pk": {"S": "a"}}
+    control.set_faults(stand_in_cloud, throttled_table=name, throttled_seconds=3)
+    impatient = boto3.client(
+        "dynamodb",
+        endpoint_url=stand_in_cloud.endpoint,
+        region_name=control.REGION,
+        aws_access_key_id=control.ACCOUNT,
+        aws_secret_access_key="local",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    for write in (
+        lambda: impatient.put_item(TableName=name, Item=item),
+        lambda: impatient.batch_write_item(RequestItems={name: [{"PutRequest": {"Item": item}}]}),
+        lambda: impatient.transact_write_items(TransactItems=[{"Put": {"TableName": name, "Item": item}}]),
+    ):
+        with pytest.raises(ClientError) as caught:
+            write()
+        assert caught.value.response["Error"]["Code"] == "ProvisionedThroughputExceededException"
+    assert "Item" not in impatient.get_item(TableName=name, Key=item)
+    dynamodb.put_item(TableName=name, Item=item)  # boto3's retries outlast it
+    assert impatient.get_item(TableName=name, Key=item)["Item"] == item
 
 
 def test_a_cloud_that_is_not_there_says_how_to_start_it(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.local.actions import function, random_name, state_machine, wait_until
+from tests.integration.local.actions import bucket, function, random_name, state_machine, wait_until
 
 pytestmark = pytest.mark.local_only("it is about how the local cloud deploys")
 
@@ -143,3 +143,25 @@ def test_silence_ends_at_the_service_timeout(client, stack, token):
     assert stack(Gate=gate(token, SilentOn="Create", ServiceTimeout=3)) == "ROLLBACK_COMPLETE"
     assert 3 <= time.monotonic() - started < 15
     assert "timed out" in reasons(stack)
+
+
+FAILS_ONCE = """
+import boto3, json, os, urllib.request
+def handler(event, context):
+    s3, bucket = boto3.client("s3"), event["ResourceProperties"]["Bucket"]
+    key = event["RequestId"]
+    if not s3.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"]:
+        s3.put_object(Bucket=bucket, Key=key)
+        os._exit(1)
+    body = {"Status": "SUCCESS", "PhysicalResourceId": "x", "Data": {"Asked": event["RequestType"]}}
+    body |= {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    request = urllib.request.Request(event["ResponseURL"], json.dumps(body).encode(), method="PUT")
+    urllib.request.urlopen(request, timeout=10).close()
+"""
+
+
+def test_a_function_that_is_killed_is_called_again(client, stack):
+    """CloudFormation invokes the function asynchronously, and Lambda tries an asynchronous invocation three times."""
+    properties = {"ServiceToken": function(client, FAILS_ONCE), "Bucket": bucket(client)}
+    assert stack(Gate={"Type": "Custom::Gate", "Properties": properties}) == "CREATE_COMPLETE"
+    assert stack.outputs() == {"Asked": "Create"}

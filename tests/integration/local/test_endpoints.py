@@ -20,7 +20,10 @@ from tests.integration.local.endpoint_actions import (
 )
 from turnout.local import control
 
-pytestmark = pytest.mark.local_only("it is about the local cloud's endpoints")
+pytestmark = [
+    pytest.mark.local_only("it is about the local cloud's endpoints"),
+    pytest.mark.usefixtures("no_endpoints_left"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -78,15 +78,6 @@ def test_a_custom_named_model_is_not_replaced(client, stack):
     assert any("custom-named resource" in event.get("ResourceStatusReason", "") for event in events)
 
 
-@pytest.mark.parametrize("kind", ["Endpoint", "EndpointConfig"])
-def test_endpoints_fail_with_a_clear_reason(client, stack, kind):
-    with pytest.raises(WaiterError):
-        stack({"It": {"Type": f"AWS::SageMaker::{kind}", "Properties": {"EndpointConfigName": "x"}}})
-    events = client("cloudformation").describe_stack_events(StackName=stack.name)["StackEvents"]
-    reasons = [event.get("ResourceStatusReason", "") for event in events]
-    assert any(f"AWS::SageMaker::{kind} is not emulated by the local cloud" in reason for reason in reasons)
-
-
 def test_a_table_keeps_its_time_to_live_and_backups(client, stack):
     properties = {
         "BillingMode": "PAY_PER_REQUEST",

@@ -129,6 +129,16 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     assert gone(processes, seconds=5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_it_dies_with_its_guard_even_when_that_is_killed(model, tmp_path):
+    with Container(model("{}"), {}, tmp_path / "log") as container:
+        guard = container._process.pid
+        processes = [guard, *children_of(guard)]
+        os.kill(guard, signal.SIGKILL)
+        container._process.wait()
+        assert gone(processes)
+
+
 def test_the_hosts_secrets_do_not_reach_the_model(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")

@@ -5,16 +5,21 @@ other end of standard input; when that closes, or on SIGTERM, the command's proc
 and, after the grace period, SIGKILL. Exits with the command's own code.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
 
 def main() -> int:
     grace = float(sys.argv[1])
-    child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, start_new_session=True)
+    child = subprocess.Popen(
+        sys.argv[2:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+    )
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
@@ -29,6 +34,12 @@ def main() -> int:
             print(f"guard: no exit within {grace:g} s of SIGTERM, killing", file=sys.stderr)
     _end(child, signal.SIGKILL)
     return child.wait()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill the command when this guard is killed; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _watch_starter(stopping: threading.Event) -> None:

@@ -6,7 +6,7 @@ from turnout.local.faults import Faults
 from turnout.local.sagemaker.api import RUNNING, Api
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting.api import HostingApi
-from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe, saved_variants
+from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
 from turnout.local.sagemaker.hosting.invocations import AsyncInvocations, Invocations, Request, Response
 from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
 from turnout.local.sagemaker.jobs import Jobs
@@ -104,8 +104,7 @@ class SageMaker:
         self.store.clear()
 
     def dump(self) -> dict:
-        for scope, record in self.store.items("endpoints"):
-            record["_Variants"] = list(saved_variants(self.endpoints.find(scope, record["EndpointName"])))
+        self.endpoints.remember_capacities()
         return self.store.dump()
 
     def load(self, state: dict) -> None:

@@ -7,7 +7,7 @@ FailureReason; Deleting -> gone. An update brings a whole new fleet up before an
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,7 @@ class Endpoints:
 
     def stop_all(self) -> None:
         """End every process: the local cloud goes down, or forgets its state."""
+        self.remember_capacities()
         living = list(self._live.values())
         self._live.clear()
         for live in living:
@@ -113,6 +114,12 @@ class Endpoints:
         for live in living:
             for fleet in live.all_fleets():
                 fleet.stop()
+
+    def remember_capacities(self) -> None:
+        """Write into the records what an endpoint needs to come back with the same capacity."""
+        for live in list(self._live.values()):
+            if live.fleet is not None:
+                live.record["_Variants"] = [summary(variant) for variant in live.fleet.variants.values()]
 
     def revive(self) -> None:
         """Start again, in the background, the endpoints that were in service when the state was saved."""
@@ -377,9 +384,3 @@ def summary(variant: Variant) -> dict:
         settings = variant.settings["ServerlessConfig"]
         return shown | {"CurrentServerlessConfig": settings, "DesiredServerlessConfig": settings}
     return shown | {"CurrentInstanceCount": variant.current, "DesiredInstanceCount": variant.desired}
-
-
-def saved_variants(live: Live | None) -> Iterator[dict]:
-    """Yield what a saved endpoint needs to come back with the same capacity."""
-    if live is not None and live.fleet is not None:
-        yield from (summary(variant) for variant in live.fleet.variants.values())
