@@ -111,7 +111,14 @@ def test_the_real_command_line_synthesises_with_cdks_own_validation(tmp_path: Pa
     """The one test that pays for CDK's validation, with findings as errors."""
     environ = {k: v for k, v in os.environ.items() if k not in ("CDK_VALIDATION", "VIRTUAL_ENV")}
     environ |= {"VIRTUAL_ENV": sys.prefix, "HOME": str(tmp_path), "CDK_DISABLE_CLI_TELEMETRY": "1"}
-    config = configuration(tmp_path, entry("churn"), entry("risk", mode="batch", schedule="on-new-data"))
+    config = configuration(
+        tmp_path,
+        entry("churn"),
+        entry("risk", mode="batch", schedule="on-new-data"),
+        entry("busy", mode="realtime", more="    shift: canary\n"),
+        entry("cold", mode="serverless"),
+        entry("late", mode="hybrid", more="    hybrid: { fallback: async }\n"),
+    )
     done = subprocess.run(
         [
             REPOSITORY / "node_modules" / ".bin" / "cdk",
@@ -127,4 +134,4 @@ def test_the_real_command_line_synthesises_with_cdks_own_validation(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "validation-report.json").read_text())
     assert report["pluginReports"] == []
-    assert len(list((tmp_path / "out").glob("*.template.json"))) == 3
+    assert len(list((tmp_path / "out").glob("*.template.json"))) == 6
