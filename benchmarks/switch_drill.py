@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -47,11 +48,11 @@ models:
   churn:
     mode: batch
     schedule: cron(0 3 1 1 ? *) # never while the drill runs
-    code: model_code/churn
+    code: {code}
     acknowledge: [lost-answers] # the tour goes through batch, where nobody is answered
-    realtime: { instance_count: 1, max_instances: 2 }
-    serverless: { max_concurrency: 50 }
-    hybrid: { fallback: realtime, max_live_per_minute: 100000 }
+    realtime: {{ instance_count: 1, max_instances: 2 }}
+    serverless: {{ max_concurrency: 50 }}
+    hybrid: {{ fallback: realtime, max_live_per_minute: 100000 }}
   bystander:
     mode: precompute
     schedule: cron(0 3 1 1 ? *)
@@ -65,12 +66,13 @@ class DrillFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Deployed:
-    """How a `cdk deploy` ended. Moments are seconds of `time.monotonic`."""
+    """How a `cdk deploy` ended. Moments are seconds of `time.monotonic`; `note` is what the output does not tell."""
 
     begin: float
     end: float
     code: int
     output: str
+    note: str = ""
 
 
 @dataclass
@@ -116,8 +118,8 @@ class Drill:
         self.work.mkdir(parents=True)
         if not (ROOT / "model_code/churn/artifact/sample_payloads.json").exists():
             subprocess.run([sys.executable, "model_code/churn/train.py"], cwd=ROOT, check=True, capture_output=True)
-        shutil.copytree(ROOT / "model_code", self.work / "model_code", ignore=shutil.ignore_patterns("__pycache__"))
-        self.config.write_text(CONFIG)
+        shutil.copytree(ROOT / "model_code" / MODEL, self.code, ignore=shutil.ignore_patterns("__pycache__"))
+        self.config.write_text(CONFIG.format(code=self.code.resolve()))
 
     def _put_input(self) -> None:
         """Put the samples' customers and some more in S3, and score them once."""
@@ -191,7 +193,7 @@ class Drill:
         if not done.code:
             self.mode = new
         else:
-            report.faults[f"cdk deploy ended with {done.code}: {_end_of(done.output)}"] = 1
+            report.faults[f"cdk deploy ended with {done.code}: {end_of(done.output)}"] = 1
         for what, value in self.standing().items():
             if value != before[what]:
                 report.faults[f"{what} changed: {_difference(before[what], value)}"] = 1
@@ -242,10 +244,16 @@ def _difference(before: Any, after: Any) -> str:
     )
 
 
-def _end_of(output: str) -> str:
+def end_of(output: str) -> str:
+    """Return what matters of the CLI's output: its last errors, or else its last lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if "FAILED" in line or "rror" in line] or lines
     return " | ".join(telling[-4:])[-1200:]
+
+
+def end_cleanly() -> None:
+    """Have a terminated drill stop its cloud, as an interrupted one does."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def walked(modes: Sequence[str], count: int | None = None) -> list[tuple[str, str]]:
@@ -286,6 +294,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / ".turnout" / "drill", help="folder for everything it makes")
     parser.add_argument("--json", type=Path, help="write the accounts of all switches there")
     options = parser.parse_args()
+    end_cleanly()
     modes = options.modes.split(",")
     switches = pairs(cycle(modes))[: options.pairs] if options.cycle else walked(modes, options.pairs)
     # Narrower than this, a pipe's 80 columns for one, the table would be cut.

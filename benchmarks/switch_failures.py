@@ -24,7 +24,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.switch_drill import MARGIN_SECONDS, MODEL, ROOT, STAGE, Deployed, Drill
+from benchmarks.switch_drill import MARGIN_SECONDS, MODEL, ROOT, STAGE, Deployed, Drill, end_cleanly, end_of
 from handlers.contract.layout import stack_name
 from turnout import deployed
 from turnout.load import Load, Report, report_of, until
@@ -228,9 +228,11 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=guarded, daemon=True)
     thread.start()
     yield
-    thread.join(60)
+    thread.join(30)
     if wrong:
         raise wrong[0]
+    if thread.is_alive():
+        raise RuntimeError("what was to go wrong did not come to it before the deploy had ended")
 
 
 def killed_cdk(drill: Drill) -> Deployed:
@@ -241,7 +243,7 @@ def killed_cdk(drill: Drill) -> Deployed:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     again = drill.deploy()
-    return Deployed(begin, again.end, again.code, f"killed; the second deploy said: {again.output}")
+    return Deployed(begin, again.end, again.code, again.output, "the killed deploy went on in CloudFormation")
 
 
 def two_deploys(drill: Drill) -> Deployed:
@@ -252,7 +254,8 @@ def two_deploys(drill: Drill) -> Deployed:
     ended = [(process.communicate()[0], process.returncode) for process in processes]
     output, code = max(ended, key=lambda end: end[1])
     wins = sum(code == 0 for _, code in ended)
-    return Deployed(begin, time.monotonic(), 0 if wins else code, f"{wins} of 2 deploys succeeded; {output}")
+    note = f"{wins} of 2 deploys succeeded" + (f"; the other: {end_of(output)}" if wins == 1 else "")
+    return Deployed(begin, time.monotonic(), 0 if wins else code, output, note)
 
 
 FAILURES = (
@@ -324,8 +327,7 @@ def _message(done: Deployed, begin_of: Deployed) -> str:
     ]
     if failed:
         return failed[-1]  # newest first: the last one is the cause
-    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
-    return " | ".join(lines[-2:])
+    return done.note or (end_of(done.output) if done.code else "the switch went through")
 
 
 def table_of(outcomes: list[Outcome]) -> Table:
@@ -345,6 +347,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / ".turnout" / "failures", help="folder for what it makes")
     parser.add_argument("--json", type=Path, help="write the outcomes there")
     options = parser.parse_args()
+    end_cleanly()
     chosen = [failure for failure in FAILURES if not options.only or failure.name in options.only]
     outcomes = []
     with Drill(options.work, rate=options.rate).ready() as drill:
