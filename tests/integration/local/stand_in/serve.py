@@ -18,6 +18,7 @@ SETTINGS = json.loads((MODEL / "settings.json").read_text())
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self):
         self._answer(200 if self.path == "/ping" else 404, b"")

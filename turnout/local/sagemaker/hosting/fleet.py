@@ -27,7 +27,7 @@ LOG_GROUP = "/aws/sagemaker/Endpoints"
 #: Real processes behind one variant, however many instances it is said to have: two cores are soon full.
 MAX_PROCESSES = 2
 STARTUP_SECONDS = {True: 180, False: 240}  # by whether it is serverless; SageMaker's limits, not scaled
-SERVERLESS_IDLE_SECONDS = 600  # of AWS's time, until an idle serverless process ends
+SERVERLESS_IDLE_SECONDS = 1800  # of AWS's time, until an idle serverless process ends
 HANG_POLL_SECONDS = 0.2
 WAIT_FOR_INSTANCE_SECONDS = 60
 NO_CAPACITY = (

@@ -1,0 +1,51 @@
+"""Names, units and values of an endpoint's metrics."""
+
+import pytest
+
+from turnout.local.sagemaker.hosting.kinds import Kind
+from turnout.local.sagemaker.hosting.metering import Call, backlog_values, call_values
+
+
+def values(found) -> dict[str, float]:
+    return {value.name: value.value for value in found}
+
+
+def units(found) -> dict[str, str]:
+    return {value.name: value.unit for value in found}
+
+
+CALL = Call(status=200, model_seconds=0.25, overhead_seconds=1.5, setup_seconds=1.2, concurrent=3)
+
+
+def test_latencies_are_microseconds():
+    found = list(call_values(CALL, Kind.REALTIME, 2, 0.0))
+    assert values(found)["ModelLatency"] == 250_000
+    assert values(found)["OverheadLatency"] == 1_500_000
+    assert units(found)["ModelLatency"] == units(found)["OverheadLatency"] == "Microseconds"
+
+
+def test_each_kind_publishes_its_own_metrics():
+    realtime = values(call_values(CALL, Kind.REALTIME, 4, 0.0))
+    serverless = values(call_values(CALL, Kind.SERVERLESS, 0, 0.6))
+    assert realtime["InvocationsPerInstance"] == 0.25
+    assert realtime["ConcurrentRequestsPerModel"] == 3
+    assert serverless["ModelSetupTime"] == 1_200_000
+    assert serverless["ServerlessConcurrentExecutionsUtilization"] == 0.6
+    assert not {"ModelSetupTime", "ServerlessConcurrentExecutionsUtilization"} & set(realtime)
+    assert not {"InvocationsPerInstance", "ConcurrentRequestsPerModel"} & set(serverless)
+
+
+@pytest.mark.parametrize(
+    ("status", "client", "server", "model"), [(200, 0, 0, 0), (400, 1, 0, 1), (500, 0, 1, 1), (0, 0, 1, 1)]
+)
+def test_errors_are_zero_or_one_so_that_their_average_is_a_rate(status, client, server, model):
+    found = values(call_values(CALL._replace(status=status), Kind.REALTIME, 1, 0.0))
+    kinds = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
+    assert tuple(found[name] for name in kinds) == (client, server, model)
+
+
+def test_a_backlog_without_instances_says_so():
+    awake, asleep = values(backlog_values(6, 2.5, 2)), values(backlog_values(6, 2.5, 0))
+    assert (awake["ApproximateBacklogSizePerInstance"], awake["HasBacklogWithoutCapacity"]) == (3, 0)
+    assert (asleep["ApproximateBacklogSizePerInstance"], asleep["HasBacklogWithoutCapacity"]) == (6, 1)
+    assert "ApproximateAgeOfOldestRequest" not in values(backlog_values(0, None, 1))
