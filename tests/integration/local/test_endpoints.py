@@ -1,5 +1,6 @@
 """Endpoints of the local cloud: real processes, states, refusals, blue/green updates that lose no request."""
 
+import json
 import threading
 import time
 
@@ -287,3 +288,59 @@ def test_instances_that_cannot_be_had(client, sagemaker, stand_in_cloud, data, w
     finally:
         control.set_faults(stand_in_cloud)
     assert settled(client, name)["EndpointStatus"] == "InService"
+
+
+def test_an_alarm_turns_a_canary_back(client, sagemaker, data):
+    model, alarm = stand_in_model(client, data), random_name("alarm")
+    name = endpoint(client, endpoint_config(client, model, count=2))
+    old = sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"]
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=alarm,
+        Namespace="Test",
+        MetricName=alarm,
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+    )
+    traffic = {
+        "Type": "CANARY",
+        "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        "WaitIntervalInSeconds": 3600,  # a minute here
+    }
+    deployment = {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
+    }
+    plus = endpoint_config(client, stand_in_model(client, data, plus=100), count=2)
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=plus, DeploymentConfig=deployment)
+    wait_until(lambda: {ask(client, name) for _ in range(10)} == {"3.0", "103.0"})
+    client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="drill")
+    described = settled(client, name, 30)
+    assert described["EndpointConfigName"] == old
+    assert alarm in described["FailureReason"]
+    assert {ask(client, name) for _ in range(10)} == {"3.0"}
+
+
+def test_eventbridge_hears_of_every_state(client, sagemaker, data):
+    queue = client("sqs").create_queue(QueueName=random_name("states"))["QueueUrl"]
+    attributes = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    rule = random_name("rule")
+    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]}
+    client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
+    seen = []
+
+    def both() -> bool:
+        for message in client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            event = json.loads(message["Body"])
+            if event["detail"]["EndpointName"] == name:
+                seen.append((event["detail"]["EndpointStatus"], event["resources"]))
+        return len(seen) >= 2
+
+    wait_until(both)
+    arn = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"
+    assert sorted(seen) == [("CREATING", [arn]), ("IN_SERVICE", [arn])]
