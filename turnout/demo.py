@@ -253,6 +253,7 @@ class Demo:
     def _cdk(self, *arguments: str) -> None:
         cdk = ROOT / "node_modules" / ".bin" / "cdk"
         context = ["-c", f"config={WORK / 'models.yaml'}", "-c", f"stage={STAGE}"]
+        context += ["-c", "drain=1", "-c", "gate_poll=1"]  # seconds; nobody else calls, so nobody is waited for
         command = [str(cdk), *arguments, *context, "--output", str(WORK / "cdk.out"), "--progress", "events"]
         self._command(command, f"cdk-{arguments[0]}")
 

@@ -77,6 +77,7 @@ def cdk(tmp_path_factory):
 
     def run(*arguments: str, config: str | Path = CONFIG) -> str:
         command = [str(ROOT / "node_modules/.bin/cdk"), *arguments, "-c", f"config={config}", "-c", f"stage={STAGE}"]
+        command += ["-c", "drain=1", "-c", "gate_poll=1"]  # seconds; AWS takes 35 and 5
         environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20"}
         environment["VIRTUAL_ENV"] = sys.prefix  # cdk.json takes the app's Python from here
         ended = subprocess.run(
