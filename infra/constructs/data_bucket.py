@@ -1,4 +1,4 @@
-"""The bucket that all models share: inputs, a run's working files, results and quarantined rows."""
+"""The bucket that all models share: inputs, a run's working files, results, quarantined rows and requests."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
@@ -9,6 +9,8 @@ from infra.constructs.retention import removal_policy
 from turnout.config.stages import Stage
 
 ACCESS_LOG_DAYS = 90
+#: Asynchronous payloads and answers stay a while longer than the records that lead to them.
+ASYNC_DAYS = 9
 
 
 class DataBucket(Construct):
@@ -48,7 +50,7 @@ def _unfinished_uploads() -> s3.LifecycleRule:
 
 
 def _expiry(stage: Stage) -> list[s3.LifecycleRule]:
-    days = {"work/": stage.work_retention_days}
+    days = {"work/": stage.work_retention_days, "async/": ASYNC_DAYS}
     if stage.results_retention_days is not None:
         days |= {"results/": stage.results_retention_days, "quarantine/": stage.results_retention_days}
     return [s3.LifecycleRule(prefix=prefix, expiration=Duration.days(n)) for prefix, n in days.items()]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.synth.conftest import Synth, entry
+from tests.synth.conftest import Synth, Template, entry
 from turnout.config.stages import STAGES
 
 STATEFUL = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup")
@@ -47,9 +47,20 @@ def test_work_files_expire_and_results_only_where_the_stage_says_so(synth: Synth
         rule["Prefix"]: rule["ExpirationInDays"] for rule in data["LifecycleConfiguration"]["Rules"] if "Prefix" in rule
     }
     wanted = STAGES[stage]
+    expiry.pop("async/")
     assert expiry.pop("work/") == wanted.work_retention_days
     days = wanted.results_retention_days
     assert expiry == ({} if days is None else {"results/": days, "quarantine/": days})
+
+
+def test_asynchronous_answers_outlive_the_records_that_lead_to_them(platform: Template):
+    from handlers.logic.deferred import KEEP
+    from turnout.config.capabilities import LIMITS
+
+    longest_wait = LIMITS["async.expiry"].most + LIMITS["async.invocation_timeout"].most
+    rules = platform.starting_with("DataBucket", "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (days,) = [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == "async/"]
+    assert days * 86400 > KEEP.total_seconds() + longest_wait
 
 
 def test_stages_differ_in_names(synth: Synth):
