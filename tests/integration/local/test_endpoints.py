@@ -70,7 +70,7 @@ def test_a_model_that_does_not_start_fails_the_endpoint_with_a_reason(client, sa
 
 
 def test_updates_under_load_lose_no_request(client, sagemaker, data):
-    model = [stand_in_model(client, data, plus=plus, slow=0.02) for plus in (0, 100)]
+    model = [stand_in_model(client, data, plus=plus, slow=0.3) for plus in (0, 100)]  # one is always under way
     name = endpoint(client, endpoint_config(client, model[0]))
     seen, stop = [], threading.Event()
 
