@@ -1,4 +1,4 @@
-"""The drain: the old endpoint stays until nobody waits for it any more."""
+"""The drain: the old release of the front door and the old endpoint stay until nobody waits for them any more."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,14 +25,16 @@ class Drain:
 
 
 def drain(drain: Drain, proof: Proof) -> Verdict:
-    """May CloudFormation go on and delete the old endpoint?"""
-    old = proof["old_endpoint"]
-    if not old or old == proof["properties"]["Endpoint"]:
-        return Verdict(PROVED, "no endpoint goes away, so nobody waits for one")
+    """May CloudFormation go on and delete what the front door used before: its version, its role, an endpoint?"""
+    if proof["request_type"] == "Create":
+        return Verdict(PROVED, "there was no front door before, so nobody waits for one")
     now, least = drain.clock(), int(proof["properties"]["DrainSeconds"])
     waited = seconds_between(proof["started_at"], now)
     if waited < least:
-        return Verdict(PROVING, f"requests under way may still need endpoint {old}: {waited} of {least} s waited")
+        return Verdict(PROVING, f"requests under way may still need the old front door: {waited} of {least} s waited")
+    old = proof["old_endpoint"]
+    if not old or old == proof["properties"]["Endpoint"]:
+        return Verdict(PROVED, "no endpoint goes away, so nobody waits for one")
     unanswered = _unanswered(drain, now)
     if unanswered:
         first = min(unanswered, key=lambda request: request.id)

@@ -405,16 +405,23 @@ def test_an_endpoint_that_leaves_is_kept_as_long_as_answers_take(world):
     proof = world.look(proof)
     assert verdict(proof) == (
         "proving",
-        "requests under way may still need endpoint dev-m-async-1a2b3c: 0 of 35 s waited",
+        "requests under way may still need the old front door: 0 of 35 s waited",
     )
     world.clock.advance(35)
     assert verdict(world.look(proof)) == ("proved", "nobody waits for endpoint dev-m-async-1a2b3c any more")
 
 
 @pytest.mark.parametrize("old", [{"Endpoint": "", "Mode": "precompute"}, {"Endpoint": ENDPOINT, "Mode": "hybrid"}])
-def test_where_no_endpoint_leaves_there_is_nothing_to_drain(world, old):
+def test_where_no_endpoint_leaves_only_the_old_front_door_is_waited_for(world, old):
     world.request(0)
-    assert world.look(world.asked(old=old, Kind="drain"))["state"] == "proved"
+    proof = world.look(world.asked(old=old, Kind="drain"))
+    assert proof["state"] == "proving"
+    world.clock.advance(35)
+    assert world.look(proof)["state"] == "proved"
+
+
+def test_a_first_deployment_has_nothing_to_drain(world):
+    assert world.look(world.asked(Kind="drain"))["state"] == "proved"
 
 
 def test_an_endpoint_is_kept_until_its_queued_requests_are_answered(world):
