@@ -36,6 +36,8 @@ switch-drill: install-all       ## All thirty switches under load, then ten fail
 
 docs: install-all               ## Regenerate the configuration reference and the JSON Schema
 	@$(BIN)/python -m turnout.config.generate
+	@$(BIN)/python -m turnout.openapi
+	@$(BIN)/python -m turnout.switching.matrix
 
 pr: lint test                   ## What to run before a pull request
 

@@ -421,7 +421,7 @@ def test_where_no_endpoint_leaves_only_the_old_front_door_is_waited_for(world, o
 
 
 def test_a_first_deployment_has_nothing_to_drain(world):
-    assert world.look(world.asked(Kind="drain"))["state"] == "proved"
+    assert world.look(world.asked("Create", Kind="drain"))["state"] == "proved"
 
 
 def test_an_endpoint_is_kept_until_its_queued_requests_are_answered(world):
