@@ -31,8 +31,8 @@ bench: install-all              ## The benchmarks behind docs/performance.md (by
 	@for script in benchmarks/synth.py benchmarks/prepare.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 switch-drill: install-all       ## All thirty switches under load, then ten failures in the midst of one (half an hour)
-	@$(BIN)/python benchmarks/switch_drill.py
-	@$(BIN)/python benchmarks/switch_failures.py
+	@$(BIN)/python -m benchmarks.switch_drill
+	@$(BIN)/python -m benchmarks.switch_failures
 
 docs: install-all               ## Regenerate the configuration reference and the JSON Schema
 	@$(BIN)/python -m turnout.config.generate

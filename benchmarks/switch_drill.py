@@ -164,11 +164,12 @@ class Drill:
         """Start the CDK CLI in a process group of its own; its output is one stream of text."""
         context = {"config": self.config, "stage": STAGE, "drain": 2, "gate_poll": 1}
         pairs_of = [word for name, value in context.items() for word in ("-c", f"{name}={value}")]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # cdk.json takes the app's Python from VIRTUAL_ENV.
+        environment = {**os.environ, "CDK_VALIDATION": "false", "VIRTUAL_ENV": sys.prefix}
         return subprocess.Popen(
             [str(ROOT / "node_modules/.bin/cdk"), *arguments, *pairs_of, "--output", str(self.work / out)],
             cwd=ROOT,
-            env={**os.environ, "CDK_VALIDATION": "false", "PATH": path},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

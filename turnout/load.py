@@ -182,12 +182,11 @@ class Load:
     def settle(self) -> float:
         """Wait until everything sent so far is answered, also what was accepted for later; return this moment."""
         moment = time.monotonic()
-        while self._thread.is_alive() and any(not one.finished for one in self._until(moment)):
+        waiting = [one for one in list(self.sent) if one.due <= moment]
+        while self._thread.is_alive() and waiting:
             time.sleep(0.05)
+            waiting = [one for one in waiting if not one.finished]
         return moment
-
-    def _until(self, moment: float) -> list[Sent]:
-        return [one for one in list(self.sent) if one.due <= moment]
 
     def between(self, begin: float, end: float) -> list[Sent]:
         """Return what was due from `begin` on and before `end`."""
