@@ -2,11 +2,13 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count, product
+from itertools import count, pairwise, product
 
 import pytest
 from rich.console import Console
 
+from benchmarks.switch_drill import walked
+from benchmarks.switch_failures import FAILURES
 from handlers.contract.modes import AVAILABLE
 from turnout import load
 from turnout.load import KINDS, Load, Question, Sent, cycle, fault_of, moved_once, pairs, questions_of, tour
@@ -298,3 +300,17 @@ def test_a_cycle_visits_every_mode_once_and_comes_back():
 def test_percentiles_are_values_that_occurred():
     values = list(map(float, range(1, 101)))
     assert (load.percentile(values, 0.5), load.percentile(values, 0.99), load.percentile([3.0], 0.99)) == (50, 99, 3)
+
+
+def test_the_drill_takes_all_thirty_switches_and_begins_where_its_stage_is_set():
+    switches = walked(MODES)
+    assert (switches[0][0], len(switches), len(set(switches))) == ("batch", 30, 30)
+    assert all(here[1] == then[0] for here, then in pairwise(switches))
+    assert walked(["realtime", "async"])[0] == ("batch", "realtime")
+    assert len(walked(MODES, 4)) == 4
+
+
+def test_each_failure_of_the_drill_happens_in_a_switch_that_exists():
+    assert len({failure.name for failure in FAILURES}) == len(FAILURES) == 9  # the tenth is CodeDeploy's: see NOT_HERE
+    assert {(failure.old, failure.new) for failure in FAILURES} <= set(walked(MODES))
+    assert all(failure.survived or failure.says for failure in FAILURES)
