@@ -15,8 +15,9 @@ from serving_script import Answer, ModelScript, Refused
 from serving_settings import Settings
 
 JSON = "application/json"
-#: Bytes of an oversized body that are read and dropped, so that the sender gets to read why (the largest that Batch
-#: Transform sends).
+#: Bytes of a body above which it is refused: the most that SageMaker sends, which is to an asynchronous endpoint.
+MAX_BODY_BYTES = 2**30
+#: Bytes of an oversized body that are read and dropped, so that the sender gets to read why.
 DRAIN_BYTES = 100 * 2**20
 
 logger = logging.getLogger("serving")
@@ -170,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         if not length.isdigit():
             self.close_connection = True
             raise Refused(411, "a request needs Content-Length or chunked transfer encoding", "length_required")
-        if int(length) > self.server.settings.max_body_bytes:
+        if int(length) > MAX_BODY_BYTES:
             self._drop(int(length))
             raise self._too_large()
         return self._read_exactly(int(length))
@@ -179,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         chunks, size = [], 0
         while chunk := self._read_chunk():
             size += len(chunk)
-            if size > self.server.settings.max_body_bytes:
+            if size > MAX_BODY_BYTES:
                 self.close_connection = True
                 raise self._too_large()
             chunks.append(chunk)
@@ -195,7 +196,7 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             self.close_connection = True
             raise Refused(400, f"{head!r} is no chunk size", "bad_chunk") from error
-        if not 0 <= size <= self.server.settings.max_body_bytes:
+        if not 0 <= size <= MAX_BODY_BYTES:
             self.close_connection = True
             raise self._too_large()
         chunk = self._read_exactly(size)
@@ -216,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
             left -= dropped
 
     def _too_large(self) -> Refused:
-        return Refused(413, f"the body is larger than {self.server.settings.max_body_bytes:,} bytes")
+        return Refused(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes")
 
     def _refuse(self, refusal: Refused) -> None:
         self._send_json(refusal.status, {"error": {"code": refusal.code, "message": str(refusal)}})

@@ -29,17 +29,10 @@ class Settings:
     default_accept: str
     log_level: int
 
-    #: Bodies above this are refused unless max_payload_mb is larger: no SageMaker endpoint lets more through.
-    HOSTING_PAYLOAD_MB = 25
-
     @property
     def module(self) -> str:
         """The name under which the model's script is imported."""
         return self.program.removesuffix(".py")
-
-    @property
-    def max_body_bytes(self) -> int:
-        return max(self.max_payload_mb, self.HOSTING_PAYLOAD_MB) * 2**20
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":

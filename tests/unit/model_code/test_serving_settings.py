@@ -27,11 +27,6 @@ def test_threads_are_what_was_asked_for_else_as_many_as_cores_and_callers_can_us
     assert Settings.from_environ(environ).threads == threads
 
 
-def test_bodies_up_to_the_hosting_limit_are_taken_whatever_batch_transform_sends():
-    assert Settings.from_environ({}).max_body_bytes == 25 * 2**20
-    assert Settings.from_environ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}).max_body_bytes == 100 * 2**20
-
-
 @pytest.mark.parametrize(
     "environ",
     [{"SAGEMAKER_BIND_TO_PORT": "http"}, {"SAGEMAKER_BATCH_STRATEGY": "ALL"}, {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "-1"}],
