@@ -5,6 +5,7 @@ from datetime import timedelta
 from constructs import Construct
 
 from handlers.contract import layout
+from handlers.contract.predictions import MAX_UPLOAD_BYTES
 from infra.constructs.alarms import add_alarm
 from infra.constructs.endpoint import Endpoint, name_of
 from infra.constructs.endpoint_alarms import NAMESPACE, queue_alarms, wake_alarm
@@ -21,6 +22,11 @@ FAMILY = "async"
 #: Time after a scaling before more instances are added, and after the first was started before another is.
 SCALE_OUT = timedelta(minutes=1)
 WAKE = timedelta(minutes=5)
+#: What AWS's TorchServe and multi-model-server containers take and answer; they would stop at 6.5 MB (SageMaker developer
+#: guide, "Create an asynchronous inference endpoint"). The scikit-learn container has no limit of its own.
+SIZE_LIMITS = {
+    f"{server}_MAX_{body}_SIZE": str(MAX_UPLOAD_BYTES) for server in ("MMS", "TS") for body in ("REQUEST", "RESPONSE")
+}
 
 
 class AsyncEndpoint(LiveEndpoint):
@@ -47,7 +53,7 @@ class AsyncEndpoint(LiveEndpoint):
                 allow(["sns:Publish"], [success.arn, error.arn]),
             ],
             tags=tags,
-            environment=_time_limit(spec),
+            environment={**_time_limit(spec), **SIZE_LIMITS},
         )
         bucket, model_name = parts.data.name, parts.spec.name
         endpoint = Endpoint(

@@ -285,6 +285,12 @@ def test_the_container_has_as_long_as_sagemaker_gives_a_request(served: Served):
     assert front_door["TURNOUT_ASYNC_INVOCATION_SECONDS"] == "1200"
 
 
+def test_the_container_takes_and_answers_bodies_as_large_as_sagemaker_hands_over(served: Served):
+    environment = served("async").only(MODEL)["PrimaryContainer"]["Environment"]
+    names = ["MMS_MAX_REQUEST_SIZE", "MMS_MAX_RESPONSE_SIZE", "TS_MAX_REQUEST_SIZE", "TS_MAX_RESPONSE_SIZE"]
+    assert {environment[name] for name in names} == {str(2**30)}
+
+
 def test_requests_in_flight_per_instance_are_what_the_entry_says(served: Served):
     client = served("async", "    async: { max_concurrent_per_instance: 9 }\n").only(CONFIG)["AsyncInferenceConfig"]
     assert client["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 9}
