@@ -22,8 +22,8 @@ FAMILY = "async"
 #: Time after a scaling before more instances are added, and after the first was started before another is.
 SCALE_OUT = timedelta(minutes=1)
 WAKE = timedelta(minutes=5)
-#: What AWS's TorchServe and multi-model-server containers take and answer; they would stop at 6.5 MB (SageMaker developer
-#: guide, "Create an asynchronous inference endpoint"). The scikit-learn container has no limit of its own.
+#: What AWS's containers of TorchServe and of multi-model-server take and answer, which would stop at 6.5 MB (SageMaker
+#: developer guide, "Create an asynchronous inference endpoint").
 SIZE_LIMITS = {
     f"{server}_MAX_{body}_SIZE": str(MAX_UPLOAD_BYTES) for server in ("MMS", "TS") for body in ("REQUEST", "RESPONSE")
 }
