@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-START_POLL_SECONDS = 0.05
+#: How often callers look whether a start has ended, which nobody tells them, and whether their wait was in vain.
+START_POLL_SECONDS, FULL_POLL_SECONDS = 0.05, 1.0
 WAIT_SECONDS = 60
 
 
@@ -25,8 +26,9 @@ class Pool:
     """Leases environments by key; `key` identifies one version of one function."""
 
     def __init__(self, workers: dict[str, list], lock: Any, kill: Callable[[Iterable], None], limit: int) -> None:
-        self._workers, self._kill, self._limit = workers, kill, limit
-        self._changed = threading.Condition(lock)
+        self._workers, self._lock, self._kill, self._limit = workers, lock, kill, limit
+        self._freed: dict[str, threading.Condition] = {}  # by key, so that a freed environment wakes one of its callers
+        self._leased: dict[int, str] = {}  # identity of an environment at work -> its key
         self._retired: set[int] = set()
 
     def acquire(self, key: str, create: Callable[[], Environment], limit: int | None) -> tuple[Any, str]:
@@ -35,40 +37,46 @@ class Pool:
         At most one environment of a key starts at a time; the others wait for it or for a free one.
         """
         deadline = time.monotonic() + WAIT_SECONDS
-        with self._changed:
+        with self._lock:
+            freed = self._freed.setdefault(key, threading.Condition(self._lock))
             while True:
                 entries = self._workers.setdefault(key, [])
                 if (free := next((w for w in entries if not w.in_use), None)) is not None:
-                    return self._lease(free), "reused"
-                if len(entries) < (limit or self._limit) and not any(w._cold for w in entries):
+                    return self._lease(key, free), "reused"
+                may_grow = len(entries) < (limit or self._limit)
+                if may_grow and not any(w._cold for w in entries):
                     entries.append(create())
-                    return self._lease(entries[-1]), "spawn"
-                if time.monotonic() >= deadline:
+                    return self._lease(key, entries[-1]), "spawn"
+                if (left := deadline - time.monotonic()) <= 0:
                     return None, "func_cap"
-                self._changed.wait(START_POLL_SECONDS)
+                freed.wait(START_POLL_SECONDS if may_grow else min(left, FULL_POLL_SECONDS))
 
-    @staticmethod
-    def _lease(worker: Environment) -> Environment:
+    def _lease(self, key: str, worker: Environment) -> Environment:
         worker.in_use, worker.last_used = True, time.time()
+        self._leased[id(worker)] = key
         return worker
 
     def release(self, worker: Environment | None) -> None:
         """Give an environment back; one that was retired meanwhile ends now."""
         if worker is None:
             return
-        with self._changed:
+        with self._lock:
             worker.in_use, worker.last_used = False, time.time()
             retired = id(worker) in self._retired
             self._retired.discard(id(worker))
-            self._changed.notify_all()
+            if (key := self._leased.pop(id(worker), None)) is not None:
+                self._freed[key].notify()
         if retired:
             self._kill([worker])
 
     def retire(self, matches: Callable[[str], bool]) -> None:
         """Take all environments of matching keys out: idle ones end now, busy ones after their answer."""
-        with self._changed:
-            gone = [w for key in [k for k in self._workers if matches(k)] for w in self._workers.pop(key)]
+        with self._lock:
+            keys = [key for key in self._workers if matches(key)]
+            gone = [w for key in keys for w in self._workers.pop(key)]
             self._retired.update(id(w) for w in gone if w.in_use)
             idle = [w for w in gone if not w.in_use]
-            self._changed.notify_all()
+            for key in keys:
+                if key in self._freed:
+                    self._freed[key].notify_all()
         self._kill(idle)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import pytest
@@ -69,3 +70,20 @@ def test_other_functions_are_left_alone(pool, killed):
     pool.retire(lambda key: key == "f")
     assert killed == []
     assert pool.acquire("g", Worker, None) == (worker, "reused")
+
+
+def test_an_environment_that_is_given_back_goes_to_a_caller_of_its_own_function(killed):
+    pool = Pool({}, threading.Lock(), killed.extend, limit=1)
+    first, other = (pool.acquire(name, Worker, None)[0] for name in "fg")
+    with ThreadPoolExecutor(40) as callers:
+        waiting = {
+            name: [
+                callers.submit(lambda name=name: pool.release(pool.acquire(name, Worker, None)[0])) for _ in range(20)
+            ]
+            for name in "fg"
+        }
+        pool.release(first)
+        assert wait(waiting["f"], timeout=10).not_done == set()
+        assert not any(caller.done() for caller in waiting["g"])
+        pool.release(other)
+        assert wait(waiting["g"], timeout=10).not_done == set()
