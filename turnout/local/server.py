@@ -69,6 +69,7 @@ def _environment(state_dir: Path, port: int, persist: bool) -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         PYTHONUNBUFFERED="1",
+        LAMBDA_ACCOUNT_CONCURRENCY="1000",  # AWS's default; the emulator's own depends on this machine's memory
     )
 
 
