@@ -22,6 +22,8 @@ from turnout.local import control
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "tests/integration/models.yaml"
 STAGE = "dev"
+#: The CDK CLI looks at a stack every five seconds, so stacks that are deployed one after another take as long each.
+STACKS_AT_ONCE = 6
 
 
 #: What boto3 and the CDK CLI want to know of an emulator; its account is all zeros, as LocalStack's is.
@@ -78,6 +80,8 @@ def cdk(tmp_path_factory):
     def run(*arguments: str, config: str | Path = CONFIG) -> str:
         command = [str(ROOT / "node_modules/.bin/cdk"), *arguments, "-c", f"config={config}", "-c", f"stage={STAGE}"]
         command += ["-c", "drain=1", "-c", "gate_poll=1"]  # seconds; AWS takes 35 and 5
+        if arguments[0] == "deploy":
+            command += ["--concurrency", str(STACKS_AT_ONCE)]
         environment = {**os.environ, "CDK_VALIDATION": "false", "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20"}
         environment["VIRTUAL_ENV"] = sys.prefix  # cdk.json takes the app's Python from here
         ended = subprocess.run(
