@@ -3,6 +3,7 @@
 Periods are counted back from now, not aligned to the clock as AWS does, so that an alarm reacts at once.
 """
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,11 +23,16 @@ def dimensions(alarm: Mapping[str, Any]) -> dict[str, str]:
 
 
 def windows(alarm: Mapping[str, Any], points: Sequence[Mapping[str, Any]], now: float) -> list[list[Mapping[str, Any]]]:
-    """Return the data points of each evaluated period, newest period first."""
+    """Return the data points of each evaluated period, newest period first.
+
+    Points carry whole seconds. Periods end with the last complete one, and the newest holds what the second that has
+    just begun brings too: else what a gauge says once a second would be missed, depending on when one looks.
+    """
+    end = math.floor(now) - 1
     period, count = float(alarm.get("Period", 60)), int(alarm.get("EvaluationPeriods", 1))
     parts: list[list[Mapping[str, Any]]] = [[] for _ in range(count)]
     for point in points:
-        index = max(int((now - point["Timestamp"]) // period), 0)
+        index = max(int((end - point["Timestamp"]) // period), 0)
         if index < count:
             parts[index].append(point)
     return parts

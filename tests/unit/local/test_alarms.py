@@ -43,6 +43,13 @@ def test_points_fall_into_periods_newest_first():
     assert [sorted(p["Timestamp"] for p in part) for part in parts] == [[950, 1000, 1001], [930], []]
 
 
+@pytest.mark.parametrize("newest", [999, 1000])
+@pytest.mark.parametrize("now", [1000.0, 1000.9])
+def test_a_value_a_second_is_in_every_period_of_a_second_whenever_one_looks(newest, now):
+    points = [{"Timestamp": stamp} for stamp in range(990, newest + 1)]
+    assert all(windows(alarm(Period=1, EvaluationPeriods=2), points, now))
+
+
 def test_dimensions_are_read_either_way():
     assert (
         dimensions({"Dimensions": [{"Name": "a", "Value": "b"}]})
