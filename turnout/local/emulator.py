@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import os
+import random
 import re
 import threading
 import time
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from turnout.local import alarms, emf, schedules
+from turnout.local import alarms, emf, schedules, shifting
 from turnout.local.autoscaling.api import Autoscaling
 from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
 from turnout.local.autoscaling.scaler import Scaler
@@ -95,6 +96,11 @@ HOOKS = {
         "acquire_worker",
         "release_worker",
         "invalidate_worker",
+        "_get_func_record_for_ref",
+        "_invoke",
+        "_qualifier_from_path_or_query",
+        "_resolve_name_and_qualifier",
+        "_update_alias",
     ],
     "ministack.services.cloudwatch": [
         "_alarms",
@@ -144,6 +150,7 @@ HOOKS = {
     "ministack.services.cloudformation": ["_stacks", "_ACTION_HANDLERS"],
     "ministack.services.cloudformation.changesets": ["_find_change_set"],
     "ministack.services.cloudformation.custom_resource": ["_HOST"],
+    "ministack.services.cloudformation.engine": ["_extract_deps", "_intrinsic_references", "_parse_template"],
     "ministack.services.cloudformation.helpers": ["_error", "_p"],
     "ministack.services.cloudformation.handlers": ["_resolve_stack"],
     "ministack.services.cloudformation.stacks": ["_runs_on_worker_thread"],
@@ -182,6 +189,8 @@ IGNORED = (
     "containers start in their own time, and the time-outs of requests are real",
     "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
     "Application Auto Scaling knows instance counts of endpoint variants, target tracking and step policies",
+    "CodeDeploy shifts Lambda aliases that CloudFormation updates; hooks, servers and own configurations are refused",
+    "a stack that rolls back after a shift was complete moves the alias back at once",
     "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
 )
 
@@ -304,6 +313,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     )
     _register_stepfunctions(sagemaker)
     _register_cloudformation({**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)})
+    _register_shifting(cloud, shifting.Shifting(cloud, faults))
     _register_iam()
     _fix_cloudformation()
     _fix_stack_operations()
@@ -475,6 +485,90 @@ def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict
         kind.delete(identifier)
 
     return {"create": create, "update": update, "delete": delete}
+
+
+# CodeDeploy: aliases that move step by step
+
+
+def _register_shifting(cloud: EmulatorCloud, codedeploy: shifting.Shifting) -> None:
+    """Have an alias with an UpdatePolicy move step by step when its version changes, and its weights be obeyed."""
+    _register_service("codedeploy", JsonService(codedeploy), "CodeDeploy_20141006.", [r"(^|\.)codedeploy\."])
+    _register_cloudformation(shifting.resource_types(cloud, codedeploy))
+    provisioners, stacks = (_module(f"services.cloudformation.{name}") for name in ("provisioners", "stacks"))
+    alias = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Alias"]
+    update, blocks = alias["update"], stacks._runs_on_worker_thread
+
+    def update_step_by_step(identifier: str, old: dict, new: dict, stack_name: str, logical_id: str) -> tuple:
+        stack = _module("services.cloudformation")._stacks.get(stack_name) or {}
+        same_alias = all(old.get(member) == new.get(member) for member in ("FunctionName", "Name"))
+        moves = same_alias and old.get("FunctionVersion") != new.get("FunctionVersion")
+        if moves and stack.get("StackStatus") == "UPDATE_IN_PROGRESS" and (policy := _shift_policy(stack, logical_id)):
+            cancelled = lambda: bool(stack.get("_cancel_requested"))  # noqa: E731
+            codedeploy.shift(policy, partial(_weigh, new, old["FunctionVersion"]), cancelled)
+        return update(identifier, old, new, stack_name, logical_id)
+
+    alias["update"] = update_step_by_step
+    stacks._runs_on_worker_thread = lambda name: name == "AWS::Lambda::Alias" or blocks(name)
+    _heed_update_policies()
+    _heed_weights()
+
+
+def _shift_policy(stack: dict, logical_id: str) -> dict[str, str] | None:
+    template = _module("services.cloudformation.engine")._parse_template(stack["_template_body"])
+    return shifting.policy_of(template["Resources"][logical_id], stack["_resources"])
+
+
+def _weigh(alias: dict, old_version: str, share: float) -> None:
+    """Send `share` of the requests to the alias's new version; all of them: the alias moves."""
+    version = str(alias["FunctionVersion"])
+    change: dict[str, Any] = {"FunctionVersion": old_version, "RoutingConfig": {}}
+    if share >= 1:
+        change["FunctionVersion"] = version
+    elif share > 0:
+        change["RoutingConfig"] = {"AdditionalVersionWeights": {version: share}}
+    service = _module("services.lambda_svc")
+    name, _ = service._resolve_name_and_qualifier(alias["FunctionName"])
+    status, _, body = service._update_alias(name, alias["Name"], change)
+    if status >= 400:
+        raise cloudformation.ResourceFailed(f"the alias cannot be moved: {body.decode(errors='replace')}")
+
+
+def _heed_update_policies() -> None:
+    """Let what an UpdatePolicy refers to be there before its resource, as CloudFormation does."""
+    engine = _module("services.cloudformation.engine")
+    depends = engine._extract_deps
+
+    def depends_with_policy(resource: dict, names: set) -> set:
+        policy = engine._intrinsic_references(resource.get("UpdatePolicy") or {})
+        return depends(resource, names) | {name for name, _ in policy if name in names}
+
+    engine._extract_deps = depends_with_policy
+
+
+def _heed_weights() -> None:
+    """Choose a version for each request to an alias by its weights.
+
+    A function called by Invoke, rather than by the API, is then told the version's ARN instead of the alias's.
+    """
+    service = _module("services.lambda_svc")
+    resolve, invoke = service._get_func_record_for_ref, service._invoke
+
+    def chosen(name: str, qualifier: str | None) -> str | None:
+        alias = ((service._functions.get(name) or {}).get("aliases") or {}).get(qualifier)
+        return shifting.version_for(alias, random.random()) if alias else None
+
+    def resolve_by_weight(reference: str) -> tuple:
+        name, qualifier = service._resolve_name_and_qualifier(reference)
+        version = chosen(name, qualifier)
+        return resolve(f"{reference.removesuffix(qualifier)}{version}" if version else reference)
+
+    async def invoke_by_weight(
+        name: str, event: Any, headers: dict, path_qualifier: str | None = None, query_params: dict | None = None
+    ) -> tuple:
+        version = chosen(name, service._qualifier_from_path_or_query(path_qualifier, query_params))
+        return await invoke(name, event, headers, version or path_qualifier, query_params)
+
+    service._get_func_record_for_ref, service._invoke = resolve_by_weight, invoke_by_weight
 
 
 def _register_iam() -> None:
