@@ -44,7 +44,8 @@ def update_policy(
         "ShiftRole",
         service="codedeploy.amazonaws.com",
         statements=[
-            allow(["lambda:GetAlias", "lambda:UpdateAlias"], [arn("lambda", f"function:{function}:{alias}")]),
+            # To read or move an alias is a right on its function: IAM looks for the ARN without the alias.
+            allow(["lambda:GetAlias", "lambda:UpdateAlias"], [arn("lambda", f"function:{function}")]),
             allow(["lambda:GetProvisionedConcurrencyConfig"], [arn("lambda", f"function:{function}:{alias}")]),
             allow(["cloudwatch:DescribeAlarms"], [alarm.attr_arn for alarm in judges]),
         ],

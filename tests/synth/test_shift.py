@@ -8,6 +8,7 @@ from infra.constructs.shift import SHIFTS
 from tests.synth.cloudformation import text_of, texts_of, waits_for
 from tests.synth.conftest import Served
 from turnout.config.specs import ModelSpec
+from turnout.local.shifting import CONFIGURATIONS
 
 STEPS = {
     "canary": "CodeDeployDefault.LambdaCanary10Percent5Minutes",
@@ -21,6 +22,10 @@ def shifted(shift: str) -> str:
 
 def test_every_word_of_the_configuration_is_known():
     assert set(SHIFTS) == set(get_args(ModelSpec.model_fields["shift"].annotation))
+
+
+def test_every_configuration_is_codedeploy_s_own():
+    assert {name for name in SHIFTS.values() if name} <= set(CONFIGURATIONS)
 
 
 def test_all_at_once_is_the_alias_alone(served: Served):
@@ -74,11 +79,17 @@ def test_codedeploy_may_move_this_alias_and_look_at_these_alarms(served: Served)
     template = served("realtime", shifted("linear"))
     role = template.starting_with("FrontDoorShiftRole", "AWS::IAM::Role")
     statements = role["Policies"][0]["PolicyDocument"]["Statement"]
-    places = {place for s in statements for place in texts_of(s["Resource"])}
+    allowed = {action: texts_of(s["Resource"]) for s in statements for action in texts_of(s["Action"])}
     alarms = template.only("AWS::CodeDeploy::DeploymentGroup")["AlarmConfiguration"]["Alarms"]
     function = text_of(template.body["Outputs"]["FrontDoorName"]["Value"])
-    alias = f"arn:<AWS::Partition>:lambda:<AWS::Region>:<AWS::AccountId>:function:{function}:live"
-    assert places == {alias} | {f"<{alarm['Name']['Ref']}.Arn>" for alarm in alarms}
+    function_arn = f"arn:<AWS::Partition>:lambda:<AWS::Region>:<AWS::AccountId>:function:{function}"
+    assert allowed == {
+        # IAM checks these two against the function, not the alias: a policy with the alias's ARN is refused.
+        "lambda:GetAlias": [function_arn],
+        "lambda:UpdateAlias": [function_arn],
+        "lambda:GetProvisionedConcurrencyConfig": [f"{function_arn}:live"],
+        "cloudwatch:DescribeAlarms": [f"<{alarm['Name']['Ref']}.Arn>" for alarm in alarms],
+    }
 
 
 @pytest.mark.parametrize("shift", sorted(STEPS))
