@@ -1,6 +1,6 @@
 """One model through every switch of mode, by plain `cdk deploy`, under a load that never stops.
 
-    python benchmarks/switch_drill.py [--modes batch,precompute,...] [--pairs N] [--rate 25] [--json FILE]
+    python benchmarks/switch_drill.py [--modes batch,precompute,...] [--pairs N] [--shift linear] [--json FILE]
 
 It starts a local cloud of its own, deploys the churn model and a bystander, and walks through all ordered pairs of
 modes in the fewest deploys (30 for six modes). After each switch it holds every answer against what the mode
@@ -11,6 +11,7 @@ anything was wrong, with exit code 1.
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,7 @@ CONFIG = """\
 models:
   churn:
     mode: batch
+    shift: {shift}
     schedule: cron(0 3 1 1 ? *) # never while the drill runs
     code: {code}
     acknowledge: [lost-answers] # the tour goes through batch, where nobody is answered
@@ -84,7 +86,9 @@ class Drill:
     rate: float = 25.0
     seed: int = 0
     mode: str = "batch"
+    shift: str = "all-at-once"
     cloud: Any = None
+    running: Load | None = None
 
     @property
     def config(self) -> Path:
@@ -119,7 +123,7 @@ class Drill:
         if not (ROOT / "model_code/churn/artifact/sample_payloads.json").exists():
             subprocess.run([sys.executable, "model_code/churn/train.py"], cwd=ROOT, check=True, capture_output=True)
         shutil.copytree(ROOT / "model_code" / MODEL, self.code, ignore=shutil.ignore_patterns("__pycache__"))
-        self.config.write_text(CONFIG.format(code=self.code.resolve()))
+        self.config.write_text(CONFIG.format(code=self.code.resolve(), shift=self.shift))
 
     def _put_input(self) -> None:
         """Put the samples' customers and some more in S3, and score them once."""
@@ -148,7 +152,8 @@ class Drill:
         """Start the load; the caller stops it."""
         path = ROOT / "model_code/churn/artifact/sample_payloads.json"
         questions = questions_of(MODEL, path, key="customer_id", prediction="churn_probability")
-        return Load(deployed.find_platform(STAGE).api_url, questions, rate=self.rate, seed=self.seed).start()
+        self.running = Load(deployed.find_platform(STAGE).api_url, questions, rate=self.rate, seed=self.seed).start()
+        return self.running
 
     def deploy(self, *arguments: str) -> Deployed:
         return self.cdk("deploy", "--all", "--require-approval", "never", *arguments)
@@ -181,6 +186,16 @@ class Drill:
         """Change the one word."""
         self.config.write_text(edit_mode(self.config.read_text(), MODEL, mode))
 
+    def shift_by(self, shift: str) -> None:
+        """Change how requests move to a new version, and deploy that alone."""
+        self.shift = shift
+        self.config.write_text(re.sub(r"shift: \S+", f"shift: {shift}", self.config.read_text()))
+        self._checked(self.deploy())
+
+    def shifted_to(self, mode: str) -> str | None:
+        """Return the mode to which a deploy shifts requests step by step, None if it moves them at once."""
+        return mode if self.shift != "all-at-once" else None
+
     def switch(self, load: Load, new: str) -> Report:
         """Change the word, deploy, and return what clients got meanwhile and what else there is to complain about."""
         old, before = self.mode, self.standing()
@@ -190,7 +205,16 @@ class Drill:
         done = self.deploy()
         time.sleep(MARGIN_SECONDS)
         end = load.settle()
-        report = report_of(load, old, new, begin=begin, deploy=done.begin, deployed=done.end, end=end)
+        report = report_of(
+            load,
+            old,
+            new,
+            begin=begin,
+            deploy=done.begin,
+            deployed=done.end,
+            end=end,
+            shifted_to=self.shifted_to(new),
+        )
         if not done.code:
             self.mode = new
         else:
@@ -290,6 +314,7 @@ def main() -> int:
     parser.add_argument("--modes", default=",".join(MODES), help="modes to tour (default: all six)")
     parser.add_argument("--pairs", type=int, help="stop after so many switches")
     parser.add_argument("--cycle", action="store_true", help="visit each mode once instead of taking every pair")
+    parser.add_argument("--shift", default="all-at-once", help="all-at-once, canary or linear (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=25.0, help="requests a second (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the order of requests")
     parser.add_argument("--work", type=Path, default=ROOT / ".turnout" / "drill", help="folder for everything it makes")
@@ -300,7 +325,7 @@ def main() -> int:
     switches = pairs(cycle(modes))[: options.pairs] if options.cycle else walked(modes, options.pairs)
     # Narrower than this, a pipe's 80 columns for one, the table would be cut.
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    with Drill(options.work, rate=options.rate, seed=options.seed).ready() as drill:
+    with Drill(options.work, rate=options.rate, seed=options.seed, shift=options.shift).ready() as drill:
         reports = run(drill, switches)
     console.print(table_of(reports))
     sent = sum(part.sent for report in reports for part in (report.before, report.during, report.after))

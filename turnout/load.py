@@ -396,6 +396,26 @@ def moved_once(sent: Iterable[Sent], old: str, new: str) -> Move | str:
     return Move(last_old.sent, first_new.answered)
 
 
+def shifted(sent: Iterable[Sent], old: str, tried: str, new: str, begin: float, end: float) -> Move | str:
+    """Return when requests were shifted step by step from `old` to `tried`, or a sentence that says what was wrong.
+
+    Between `begin` and `end` either mode may answer any request, and both must: that is what a shift is. Before, only
+    `old` answers; after, only `new`, which is `tried`, or `old` again where an alarm took the shift back.
+    """
+    answered = [one for one in sent if one.mode is not None]
+    if early := sum(one.mode != old for one in answered if one.answered < begin):
+        return f"{early} requests were not answered by mode {old} before the shift"
+    if late := sum(one.mode != new for one in answered if one.sent > end):
+        return f"{late} requests were not answered by mode {new} after the shift"
+    before = [one.sent for one in answered if one.mode == old]
+    after = [one.answered for one in answered if one.mode == tried]
+    if not before or not after:
+        return f"no answer of mode {tried if before else old} was seen"
+    if max(before) <= min(after):
+        return f"mode {tried} took over at one instant: nothing was shifted step by step"
+    return Move(min(after), max(before))
+
+
 @dataclass(frozen=True)
 class Part:
     """Some seconds of load. Latencies are milliseconds from when a request was due to its first answer."""
@@ -446,13 +466,25 @@ class Report:
         return asdict(self)
 
 
-def report_of(load: Load, old: str, new: str, *, begin: float, deploy: float, deployed: float, end: float) -> Report:
-    """Return the account of one switch: load from `begin` to `end`, around a deploy from `deploy` to `deployed`."""
+def report_of(
+    load: Load,
+    old: str,
+    new: str,
+    *,
+    begin: float,
+    deploy: float,
+    deployed: float,
+    end: float,
+    shifted_to: str | None = None,
+) -> Report:
+    """Return the account of one switch: load from `begin` to `end`, around a deploy from `deploy` to `deployed`.
+
+    `shifted_to` is the mode to which the deploy shifted requests step by step, whether it stayed there or not.
+    """
     sent = load.between(begin, end)
-    faults = Counter(
-        f"{one.question.kind}: {fault}" for one in sent if (fault := fault_of(one, {old, new})) is not None
-    )
-    move = moved_once(sent, old, new)
+    allowed = {old, new, shifted_to or new}
+    faults = Counter(f"{one.question.kind}: {fault}" for one in sent if (fault := fault_of(one, allowed)) is not None)
+    move = moved_once(sent, old, new) if shifted_to is None else shifted(sent, old, shifted_to, new, deploy, deployed)
     if isinstance(move, str):
         faults[move] += 1
     return Report(

@@ -66,7 +66,6 @@ class Stack:
         move = {"ApplicationName": {"Ref": "Shift"}, "DeploymentGroupName": {"Ref": "Group"}}
         code = {"Code": {"ZipFile": CODE}, "Handler": "index.handler", "Runtime": "python3.12", "Role": ROLE}
         resources = {
-            # The alias comes first: only its UpdatePolicy says that the group must be there before.
             "Alias": resource(
                 "Lambda::Alias", FunctionName=name, Name="live", FunctionVersion={"Fn::GetAtt": [version, "Version"]}
             )
@@ -74,7 +73,8 @@ class Stack:
             "Function": resource("Lambda::Function", **code, Environment={"Variables": {"WORD": self.word}}),
             version: resource("Lambda::Version", FunctionName=name),
             "Alarm": resource("CloudWatch::Alarm", **alarm),
-            "Shift": resource("CodeDeploy::Application", ComputePlatform="Lambda"),
+            # The group's turn comes as late as that: only the alias's UpdatePolicy says that it must come before.
+            "Shift": resource("CodeDeploy::Application", ComputePlatform="Lambda") | {"DependsOn": version},
             "Group": resource("CodeDeploy::DeploymentGroup", **group),
         }
         outputs = {"Alias": {"Value": {"Ref": "Alias"}}, "Shift": {"Value": {"Ref": "Shift"}}}
