@@ -108,6 +108,8 @@ def later() -> Any:
         data_bucket=env.data_bucket,
         expiry_seconds=env.async_expiry_seconds,
         invocation_seconds=env.async_invocation_seconds,
+        endpoint=env.endpoint,
+        sleep=time.sleep,
     )
 
 

@@ -47,14 +47,14 @@ class LiveTable:
             self._client.put_item(TableName=self._table, Item=to_attributes(item))
         return True
 
-    def lead(self, key: str, flight: Flight, now: int) -> Flight:
-        """Write the flight on condition that none is under way.
+    def lead(self, key: str, flight: Flight, now: int, over: str = "") -> Flight:
+        """Write the flight on condition that none is under way but that of leader `over`.
 
         A retry inside botocore may meet the flight that its own first try wrote: then this leader leads.
         """
         item = flight.to_item(key)
-        condition = "attribute_not_exists(pk) OR lease_until <= :now OR attribute_exists(failure)"
-        there = self._put_if(item, condition, {":now": to_attribute(now)})
+        condition = "attribute_not_exists(pk) OR lease_until <= :now OR attribute_exists(failure) OR leader = :over"
+        there = self._put_if(item, condition, {":now": to_attribute(now), ":over": to_attribute(over)})
         return flight if there is None else Flight.from_item(there)
 
     def under_way(self, keys: Sequence[str]) -> dict[str, Flight]:

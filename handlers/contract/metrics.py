@@ -14,7 +14,9 @@ ROWS_PUBLISHED = "RowsPublished"  # Count: rows visible to lookups
 RUN_SECONDS = "RunSeconds"  # Seconds from claim to visible
 
 # Front door, one value per request
-REQUESTS = "Requests"  # Count
+REQUESTS = "Requests"  # Count: of any kind
+PREDICTION_REQUESTS = "PredictionRequests"  # Count: asked for predictions; polls, uploads and descriptions do not
+KEYLESS = "Keyless"  # Count: instances without a key; an upload counts as one
 HITS = "Hits"  # Count
 MISSES = "Misses"  # Count
 STALE_ANSWERS = "StaleAnswers"  # Count

@@ -13,6 +13,9 @@ follows `Location` with GET until the status is not 202 works in every mode, als
 from dataclasses import dataclass
 from typing import Any
 
+from handlers.contract.payloads import MAX_BODY_BYTES as MAX_BODY_BYTES
+from handlers.contract.payloads import MAX_UPLOAD_BYTES as MAX_UPLOAD_BYTES
+
 ROUTE_PREDICT = "POST /models/{model}/predictions"
 ROUTE_LOOKUP = "GET /models/{model}/predictions/{key+}"
 ROUTE_DESCRIBE = "GET /models/{model}"
@@ -30,10 +33,9 @@ MAX_INSTANCES = 100
 #: Bytes of a key in UTF-8. DynamoDB allows 2,048 for a partition key; the generation's name needs its part.
 MAX_KEY_BYTES = 1536
 
-#: Bytes of a request's body and of an answer's: Lambda carries 6 MB each way.
-MAX_BODY_BYTES = 6 * 2**20
-#: Bytes of an upload that an asynchronous endpoint takes.
-MAX_UPLOAD_BYTES = 2**30
+#: Bytes of a request's body. Lambda carries 6 MB of event, in which a body is text once more, its quotes and line ends
+#: doubled, and refuses more before any code of ours could say why: we refuse earlier.
+MAX_REQUEST_BYTES = 5 * 2**20
 
 Key = str | int
 

@@ -115,6 +115,10 @@ class Run:
         return cls(id=item[SK], report=json.loads(item["report"]) if "report" in item else None, **values)
 
 
+#: Members of a request that are stored as JSON text.
+_REQUEST_JSON = ("keys", "known", "shared")
+
+
 @dataclass(frozen=True)
 class Request:
     """An asynchronous request. `keys` are those of its instances, in order, None where one had none.
@@ -133,19 +137,21 @@ class Request:
     waits_until: str  # after this moment SageMaker has dropped it, or the model has had its time
     expires_at: int
     known: dict[str, Any] = field(default_factory=dict)  # place -> body of instances that the model was not asked for
+    shared: dict[str, int] = field(default_factory=dict)  # place -> place of the same key, whose answer it gets
     upload: bool = False  # the payload was uploaded: how many instances it holds, only the answer says
+    endpoint: str = ""  # who was asked: it must stay until it has answered
 
     def to_item(self) -> Item:
         item: Item = {PK: REQUEST, SK: self.id}
-        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "keys", "known")})
-        item["keys"], item["known"] = json.dumps(self.keys), json.dumps(self.known)
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", *_REQUEST_JSON)})
+        item.update({name: json.dumps(getattr(self, name)) for name in _REQUEST_JSON})
         return item
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
-        values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", "keys", "known")}
+        values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", *_REQUEST_JSON)}
         values["expires_at"] = int(values["expires_at"])
-        return cls(id=item[SK], keys=json.loads(item["keys"]), known=json.loads(item["known"]), **values)
+        return cls(id=item[SK], **{name: json.loads(item[name]) for name in _REQUEST_JSON}, **values)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from handlers.contract.modes import ServingMode
 from handlers.contract.predictions import (
     MAX_BODY_BYTES,
     MAX_INSTANCES,
+    MAX_REQUEST_BYTES,
     PRECOMPUTED,
     ROUTE_DESCRIBE,
     ROUTE_LOOKUP,
@@ -149,8 +150,8 @@ def _predicted(door: Door, event: Event, asked: Asked) -> Answer:
             _require_uploads(door)
         answered = PREDICTORS[ServingMode(door.mode)].predict(door, asked)
     except RequestError as error:
-        return replace(_counted(refusal(error), Answered([error])), key=key)
-    return replace(_counted(_outcome(answered, asked.several, event), answered), key=key)
+        return replace(_counted(refusal(error), Answered([error]), asked), key=key)
+    return replace(_counted(_outcome(answered, asked.several, event), answered, asked), key=key)
 
 
 def _outcome(answered: Answered, several: bool, event: Event) -> Answer:
@@ -171,11 +172,13 @@ def _outcome(answered: Answered, several: bool, event: Event) -> Answer:
     return Answer(200, {"predictions": bodies} if several else bodies[0], counts={metrics.ERRORS: 0.0})
 
 
-def _counted(made: Answer, answered: Answered) -> Answer:
-    """Return the answer with the metrics of its outcomes."""
+def _counted(made: Answer, answered: Answered, asked: Asked) -> Answer:
+    """Return the answer with the metrics of what was asked and of its outcomes."""
     outcomes = answered.outcomes
     predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     counts: dict[str, float] = {
+        metrics.PREDICTION_REQUESTS: 1,
+        metrics.KEYLESS: sum(instance.key is None for instance in asked.instances) + (asked.upload is not None),
         metrics.HITS: sum(prediction.source == PRECOMPUTED for prediction in predictions),
         metrics.MISSES: sum(isinstance(outcome, UnknownKey) for outcome in outcomes),
         metrics.STALE_ANSWERS: sum(prediction.stale for prediction in predictions),
@@ -262,7 +265,7 @@ def _asking(door: Door) -> dict[str, Any]:
 
     predictor = PREDICTORS[ServingMode(door.mode)]
     family = FAMILIES.get(predictor.family(door) or "")
-    limits: dict[str, int] = {"instances": MAX_INSTANCES, "body_bytes": MAX_BODY_BYTES}
+    limits: dict[str, int] = {"instances": MAX_INSTANCES, "body_bytes": MAX_REQUEST_BYTES}
     if family is not None:
         limits["payload_bytes"] = family.payload_bytes
     if door.fallback:

@@ -5,9 +5,10 @@ SageMaker delivers at least once; a request's id is its output's name, so a seco
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from handlers.contract import layout
@@ -25,11 +26,11 @@ from handlers.contract.predictions import DEFERRED, MAX_UPLOAD_BYTES, Accepted, 
 from handlers.contract.records import Flight, Remembered, Request
 from handlers.logic.families import FAMILIES, INLINE_BYTES
 from handlers.logic.feature_checks import typed_key
-from handlers.logic.live import refused, take_turn, too_large
+from handlers.logic.live import LEAST_REMEMBERED_SECONDS, refused, take_turn, too_large
 from handlers.logic.live_ports import Files, Flights, Queue, Requests
 from handlers.logic.lookup import Answered, Door, Outcome
 from handlers.logic.model_errors import by_failure_file
-from handlers.logic.moments import format_moment, parse_moment, seconds_between
+from handlers.logic.moments import format_moment, milliseconds, parse_moment, seconds_between
 from handlers.logic.requests import Asked
 from handlers.logic.rows import NoPrediction, content_type, decode_answer, encode_rows
 
@@ -46,6 +47,8 @@ KNOWN_BYTES = 300_000
 #: Polls are asked to come as late as a tenth of the time that has passed.
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1, 15
 LEASE_MILLISECONDS = 30_000
+#: How long, in seconds, another leader may take until its request is on record.
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Later:
     data_bucket: str
     expiry_seconds: int
     invocation_seconds: int
+    endpoint: str  # who is asked
+    sleep: Callable[[float], None]
 
     def uri(self, key: str) -> str:
         return f"s3://{self.data_bucket}/{key}"
@@ -83,29 +88,70 @@ def predict_later(door: Door, asked: Asked) -> Answered:
 
 def accept_misses(
     door: Door, asked: Asked, outcomes: list[Outcome], wanted: list[int], key_type: str | None
-) -> Accepted:
+) -> tuple[Accepted, bool]:
     """Accept the misses of a hybrid model, whose other outcomes are known. Raises LiveLimitReached.
 
-    While a single instance's key is being asked about, whoever asks for it gets the same request.
+    While a single instance's key is being asked about, whoever asks for it gets the same request; a list is always a
+    request of its own. Also returns whether the model will be asked once more.
     """
     later, now = door.later(), door.clock()
     request_id, key = later.new_id(now), asked.instances[0].key
     if asked.several or key is None:
         take_turn(door, later.flights)
-        return _accept(door, later, asked, outcomes, wanted, request_id, key_type)
-    began = int(now.timestamp() * 1000)
-    flight = later.flights.lead(str(key), Flight(request_id, began + LEASE_MILLISECONDS), began)
-    if flight.leader != request_id:
-        return _accepted(door, flight.leader, now)
+        return _accept(door, later, asked, outcomes, wanted, request_id, key_type, _shared(asked, wanted)), True
+    other = _led_by_another(door, later, str(key), request_id)
+    if other is not None:
+        return _accepted(door, other.id, now, other.created_at), False
     try:
         take_turn(door, later.flights)
         accepted = _accept(door, later, asked, outcomes, wanted, request_id, key_type)
     except BaseException:
         later.flights.land(str(key), request_id)
         raise
-    lease = began + 1000 * (later.expiry_seconds + later.invocation_seconds)
+    lease = milliseconds(now) + 1000 * (later.expiry_seconds + later.invocation_seconds)
     later.flights.extend(str(key), Flight(request_id, lease))
-    return accepted
+    return accepted, True
+
+
+def _shared(asked: Asked, wanted: list[int]) -> dict[int, int]:
+    """Return, for each wanted place whose key was there before, the place that is asked about in its stead."""
+    firsts: dict[str, int] = {}
+    keys = {place: asked.instances[place].key for place in wanted}
+    found = {place: firsts.setdefault(str(key), place) for place, key in keys.items() if key is not None}
+    return {place: first for place, first in found.items() if first != place}
+
+
+def _led_by_another(door: Door, later: Later, key: str, request_id: str) -> Request | None:
+    """Lead a key, or return the request under which it is being asked about.
+
+    A leader whose request is not on record has yet to write it, was refused or died, or is an earlier fallback that
+    answers at once: it gets a moment to finish. A request that is over, or whose answer is too old to be
+    remembered, gives way at once.
+    """
+    over, pauses = "", iter(PAUSES)
+    while True:
+        now = milliseconds(door.clock())
+        leader = later.flights.lead(key, Flight(request_id, now + LEASE_MILLISECONDS), now, over).leader
+        if leader == request_id:
+            return None
+        other = later.requests.get(leader)
+        if other is not None and not _is_over(door, later, other):
+            return other
+        if other is None and (pause := next(pauses, None)) is not None:
+            later.sleep(pause)
+        else:
+            over = leader
+
+
+def _is_over(door: Door, later: Later, request: Request) -> bool:
+    """Whether a request will give nobody an answer that could still be remembered."""
+    now = door.clock()
+    if request.model_version != door.model_version or parse_moment(request.waits_until) <= now:
+        return True
+    file = later.files.look(request.output_uri)
+    if file is not None:
+        return file.modified + timedelta(seconds=max(door.remember_seconds, LEAST_REMEMBERED_SECONDS)) <= now
+    return later.files.look(request.failure_uri) is not None
 
 
 def accept_upload(door: Door, upload_id: str) -> Accepted:
@@ -126,6 +172,8 @@ def accept_upload(door: Door, upload_id: str) -> Accepted:
             limit_bytes=MAX_UPLOAD_BYTES,
             bytes=file.size,
         )
+    if door.fallback:  # a call like any other that a hybrid model pays for
+        take_turn(door, later.flights)
     request = _request(door, later, later.new_id(now), now, keys=[], several=True, upload=True)
     return _submit(door, later, request, uri)
 
@@ -184,9 +232,14 @@ def _accept(
     wanted: list[int],
     request_id: str,
     key_type: str | None,
+    shared: Mapping[int, int] = MappingProxyType({}),
 ) -> Accepted:
-    """Record and queue one request for the wanted places; the outcomes of the others are kept with it."""
-    instances = [asked.instances[place] for place in wanted]
+    """Record and queue one request for the wanted places; the outcomes of the others are kept with it.
+
+    A `shared` place is not asked about: it gets the answer of the place that it leads to.
+    """
+    asking = [place for place in wanted if place not in shared]
+    instances = [asked.instances[place] for place in asking]
     keys = [None if instance.key is None else typed_key(instance.key, key_type) for instance in asked.instances]
     known = {str(place): outcome.to_body() for place, outcome in enumerate(outcomes) if place not in {*wanted}}
     if len(json.dumps(known)) > KNOWN_BYTES:
@@ -195,11 +248,14 @@ def _accept(
             "others; send fewer instances in one request",
             limit_bytes=KNOWN_BYTES,
         )
-    body = encode_rows(later.card, [keys[place] for place in wanted], [instance.features for instance in instances])
+    body = encode_rows(later.card, [keys[place] for place in asking], [instance.features for instance in instances])
     family = FAMILIES[ServingMode.ASYNC]
     if len(body) > family.payload_bytes:
         raise too_large(family, len(body))
-    request = _request(door, later, request_id, door.clock(), keys=keys, several=asked.several, known=known)
+    places = {str(place): first for place, first in shared.items()}
+    request = _request(
+        door, later, request_id, door.clock(), keys=keys, several=asked.several, known=known, shared=places
+    )
     if len(body) <= INLINE_BYTES:
         return _submit(door, later, request, body)
     uri = later.uri(layout.async_input_key(door.model, request_id))
@@ -222,6 +278,7 @@ def _request(
         failure_uri=later.uri(f"{layout.async_failure_prefix(door.model)}{request_id}-error.out"),
         waits_until=format_moment(until),
         expires_at=int((until + KEEP).timestamp()),
+        endpoint=later.endpoint,
         **more,
     )
 
@@ -256,7 +313,8 @@ def _fetched(door: Door, later: Later, request: Request, size: int, scored_at: s
     if size > READ_BYTES:
         return _handed_out(door, later, request, size, scored_at)
     output = later.files.get(request.output_uri)
-    wanted = [place for place in range(len(request.keys)) if str(place) not in request.known]
+    others = request.known.keys() | request.shared.keys()
+    wanted = [place for place in range(len(request.keys)) if str(place) not in others]
     try:
         predictions = decode_answer(later.card, output, None if request.upload else len(wanted))
     except NoPrediction as error:
@@ -272,6 +330,8 @@ def _fetched(door: Door, later: Later, request: Request, size: int, scored_at: s
     outcomes: list[Any] = [request.known.get(str(place)) for place in range(len(request.keys))]
     for place, answer in zip(wanted, answers, strict=True):
         outcomes[place] = answer
+    for place, first in request.shared.items():
+        outcomes[int(place)] = outcomes[first]
     return Answered(outcomes, several=request.several)
 
 
@@ -298,7 +358,10 @@ def _handed_out(door: Door, later: Later, request: Request, size: int, scored_at
 
 def _remember(door: Door, later: Later, answers: list[Prediction]) -> None:
     """Remember answers by key for as long as they would be remembered had they come at once."""
-    keyed = {str(answer.key): answer for answer in answers if answer.key is not None}
+    version = door.model_version  # what another one said is not remembered for this one
+    keyed = {
+        str(answer.key): answer for answer in answers if answer.key is not None and answer.model_version == version
+    }
     now = door.clock().timestamp()
     if not keyed or not door.remember_seconds:
         return

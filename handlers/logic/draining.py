@@ -35,7 +35,7 @@ def drain(drain: Drain, proof: Proof) -> Verdict:
     old = proof["old_endpoint"]
     if not old or old == proof["properties"]["Endpoint"]:
         return Verdict(PROVED, "no endpoint goes away, so nobody waits for one")
-    unanswered = _unanswered(drain, now)
+    unanswered = _unanswered(drain, now, old)
     if unanswered:
         first = min(unanswered, key=lambda request: request.id)
         return Verdict(
@@ -46,8 +46,8 @@ def drain(drain: Drain, proof: Proof) -> Verdict:
     return Verdict(PROVED, f"nobody waits for endpoint {old} any more")
 
 
-def _unanswered(drain: Drain, now: datetime) -> list[Request]:
-    waiting = list(drain.requests.waiting(now))
+def _unanswered(drain: Drain, now: datetime, endpoint: str) -> list[Request]:
+    waiting = [request for request in drain.requests.waiting(now) if request.endpoint == endpoint]
     if not waiting:
         return []
     prefixes = (layout.async_output_prefix(drain.model), layout.async_failure_prefix(drain.model))

@@ -8,16 +8,15 @@ for the end of the lease; then the next one leads. All keys that a request leads
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from handlers.contract import metrics
+from handlers.contract import layout, metrics
 from handlers.contract.errors import ModelRefused, ModelTimeout, RequestError, StoreUnavailable, UnknownKey
 from handlers.contract.predictions import REMEMBERED, Instance, Prediction
 from handlers.contract.records import Flight, Generation, Remembered
 from handlers.logic.feature_checks import typed_key
-from handlers.logic.live import Live, ask, how_to_send, refused, take_turn
+from handlers.logic.live import LEAST_REMEMBERED_SECONDS, Live, ask, how_to_send, refused, take_turn
 from handlers.logic.lookup import Answered, Door, Outcome
-from handlers.logic.moments import seconds_between
+from handlers.logic.moments import milliseconds, seconds_between
 from handlers.logic.requests import Asked
 
 #: Longer than any request lives: a lease that ends belongs to a leader that died.
@@ -27,8 +26,6 @@ LATEST_START_SECONDS = 4.0
 #: When a request that waits for another's answer gives up.
 LONGEST_WAIT_SECONDS = 26.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
-#: An answer outlives those who wait for it, also where answers are not to be remembered.
-LEAST_REMEMBERED_SECONDS = 5
 
 
 def answer_misses(door: Door, asked: Asked, outcomes: list[Outcome], missed: list[int]) -> Answered:
@@ -42,7 +39,8 @@ def answer_misses(door: Door, asked: Asked, outcomes: list[Outcome], missed: lis
     if live.family.later:
         from handlers.logic.deferred import accept_misses
 
-        accepted = accept_misses(door, asked, misses.outcomes, wanted, misses.key_type)
+        accepted, fresh = accept_misses(door, asked, misses.outcomes, wanted, misses.key_type)
+        misses.counts[metrics.LIVE_CALLS] += fresh
         return Answered(misses.outcomes, misses.counts, accepted=accepted)
     misses.ask(wanted)
     return misses.answered()
@@ -112,6 +110,8 @@ class _Misses:
             now = self._milliseconds()
             mine = Flight(self.leader, now + LEASE_MILLISECONDS)
             holder = self.live.flights.lead(key, mine, now)
+            if _answers_later(holder):
+                holder = self.live.flights.lead(key, mine, now, over=holder.leader)
             if holder.leader == self.leader:
                 led.append(key)
             else:
@@ -196,12 +196,12 @@ class _Misses:
         """Return the keys whose flight is over without an answer. A failure of the awaited flight is the answer."""
         free = []
         for key in list(waiting):
-            flight = flights.get(key)
+            flight, now = flights.get(key), self._milliseconds()
             if flight is not None and flight.failure is not None and flight.leader == waiting[key]:
                 for place in by_key[key]:
                     self.outcomes[place] = _error_of(flight.failure)
                 del waiting[key]
-            elif flight is None or flight.failure is not None or flight.lease_until <= self._milliseconds():
+            elif flight is None or flight.failure is not None or flight.lease_until <= now or _answers_later(flight):
                 free.append(key)
             else:
                 waiting[key] = flight.leader
@@ -218,9 +218,10 @@ class _Misses:
                 self.outcomes[place] = error
 
     def _remembered(self, keys: Iterable[str]) -> dict[str, Remembered]:
-        now = self.door.clock().timestamp()
-        found = self.live.flights.remembered(list(keys))
-        return {key: answer for key, answer in found.items() if answer.expires_at > now}
+        """Return what this version of the model has said and may still be said."""
+        now, version = self.door.clock().timestamp(), self.door.model_version
+        found = self.live.flights.remembered(list(keys)).items()
+        return {key: answer for key, answer in found if answer.expires_at > now and answer.model_version == version}
 
     def _answer(self, places: list[int], found: dict[str, Remembered], key: str) -> bool:
         if key not in found:
@@ -275,8 +276,9 @@ def remembered_prediction(door: Door, key: str | int, answer: Remembered) -> Pre
     )
 
 
-def milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _answers_later(flight: Flight) -> bool:
+    """Whether the leader is an asynchronous request, accepted under an earlier fallback: no answer comes of waiting."""
+    return layout.REQUEST_ID.fullmatch(flight.leader) is not None
 
 
 def _error_of(failure: str) -> RequestError:

@@ -26,6 +26,9 @@ from handlers.logic.moments import format_moment
 from handlers.logic.requests import Asked
 from handlers.logic.rows import NoPrediction, content_type, decode_answer, encode_rows
 
+#: An answer outlives those who wait for it, also where answers are not to be remembered.
+LEAST_REMEMBERED_SECONDS = 5
+
 
 @dataclass(frozen=True)
 class Live:

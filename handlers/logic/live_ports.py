@@ -43,8 +43,11 @@ class Flights(Protocol):
     def remember(self, key: str, answer: Remembered) -> bool:
         """Write an answer; return whether it fits into the store."""
 
-    def lead(self, key: str, flight: Flight, now: int) -> Flight:
-        """Write the flight unless another one is under way at `now` (milliseconds); return the one that is."""
+    def lead(self, key: str, flight: Flight, now: int, over: str = "") -> Flight:
+        """Write the flight unless another one is under way at `now` (milliseconds); return the one that is.
+
+        A flight of leader `over` is not in the way.
+        """
 
     def under_way(self, keys: Sequence[str]) -> dict[str, Flight]:
         """Return the flights of keys, over or not."""

@@ -22,3 +22,8 @@ def format_moment(moment: datetime) -> str:
 def seconds_between(earlier: str, later: datetime) -> int:
     """Return whole seconds from ISO text to a moment, never negative (clocks of two services may differ)."""
     return max(0, int((later - parse_moment(earlier)).total_seconds()))
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return whole milliseconds since the epoch."""
+    return int(moment.timestamp() * 1000)

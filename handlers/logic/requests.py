@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.contract.errors import BadBody, BadKey, PayloadTooLarge, TooManyInstances, UnknownRequest
-from handlers.contract.predictions import MAX_BODY_BYTES, MAX_INSTANCES, MAX_KEY_BYTES, REQUEST_PARAMETER, Instance
+from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES, MAX_REQUEST_BYTES, REQUEST_PARAMETER, Instance
 
 Event = dict[str, Any]
 
@@ -96,11 +96,11 @@ _SHAPES = 'send {"key": K, "features": {...}} (either may be left out) or {"inst
 
 def _json_body(event: Event) -> Any:
     body = event.get("body") or ""
-    if len(body) > MAX_BODY_BYTES:
+    if len(body) > MAX_REQUEST_BYTES:
         raise PayloadTooLarge(
-            f"the body has {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are allowed (6 MB, the limit of AWS "
-            "Lambda); modes that answer later take larger payloads by POST /models/{model}/uploads",
-            limit_bytes=MAX_BODY_BYTES,
+            f"the body has {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} are allowed (5 MB, of the 6 "
+            "that AWS Lambda carries); modes that answer later take larger payloads by POST /models/{model}/uploads",
+            limit_bytes=MAX_REQUEST_BYTES,
             bytes=len(body),
         )
     try:

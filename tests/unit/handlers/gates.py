@@ -132,8 +132,8 @@ class World:
     def run(self, run_id: str, status: str, execution: str, **ended: str) -> None:
         self.records.put_run(Run(run_id, execution, "gate", "s", status, format_moment(self.clock()), 10**10, **ended))
 
-    def request(self, number: int, waits: int = 600) -> Request:
-        """Have a client wait for an asynchronous answer."""
+    def request(self, number: int, waits: int = 600, endpoint: str = "dev-m-async-1a2b3c") -> Request:
+        """Have a client wait for an asynchronous answer of an endpoint."""
         moment = self.clock() + timedelta(seconds=number)
         request_id = layout.request_id(moment, f"{number:015x}")
         found = Request(
@@ -147,6 +147,7 @@ class World:
             failure_uri=f"s3://data/{layout.async_failure_prefix('m')}{request_id}",
             waits_until=format_moment(moment + timedelta(seconds=waits)),
             expires_at=10**10,
+            endpoint=endpoint,
         )
         self.requests.stored.append(found)
         return found

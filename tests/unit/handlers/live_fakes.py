@@ -55,10 +55,11 @@ class FakeFlights:
             self.answers[key] = answer
         return True
 
-    def lead(self, key: str, flight: Flight, now: int) -> Flight:
+    def lead(self, key: str, flight: Flight, now: int, over: str = "") -> Flight:
         with self._lock:
             there = self.flights.get(key)
-            if there is not None and there.lease_until > now and there.failure is None:
+            standing = there is not None and there.lease_until > now and there.failure is None
+            if standing and there.leader != over:
                 return there
             self.flights[key] = flight
             return flight

@@ -8,6 +8,7 @@ from handlers.contract import metrics
 from handlers.contract.errors import EndpointUnavailable, Throttled
 from handlers.contract.layout import REQUEST_ID
 from handlers.contract.modes import AVAILABLE
+from handlers.contract.records import Flight
 from handlers.logic.deferred import KEEP, READ_BYTES, URL_SECONDS
 from handlers.logic.families import INLINE_BYTES
 from tests.unit.handlers.fakes import event
@@ -43,6 +44,8 @@ class TestAccepting:
         assert answered.counts == {
             metrics.ACCEPTED: 1,
             metrics.ERRORS: 0,
+            metrics.PREDICTION_REQUESTS: 1,
+            metrics.KEYLESS: 0,
             metrics.HITS: 0,
             metrics.MISSES: 0,
             metrics.STALE_ANSWERS: 0,
@@ -342,5 +345,84 @@ class TestHybrid:
         bodies = [ask("a"), ask("b"), {"instances": [ask("c")]}]
         assert [world.post(body).status for body in bodies] == [202, 429, 429]
 
-    def test_uploads_are_taken(self, world):
-        assert world.upload().status == 200
+    def test_uploads_are_taken_and_count_for_the_cap(self):
+        world = World("hybrid", fallback="async", remember_seconds=60, max_live_per_minute=1)
+        statuses = []
+        for _ in range(2):
+            handed = world.upload().body
+            world.files.put(f"s3://data/async/churn/input/{handed['upload']}", b"1,\n")
+            statuses.append(world.post({"upload": handed["upload"]}).status)
+        assert (statuses, len(world.queue.queued)) == ([202, 429], 1)
+
+    def test_a_call_is_counted_when_the_model_will_be_asked_and_not_when_a_request_is_shared(self, world):
+        assert [world.post(ask()).counts[metrics.LIVE_CALLS] for _ in range(2)] == [1, 0]
+
+    def test_an_answer_that_nobody_fetched_is_not_handed_out_longer_than_it_would_be_remembered(self, world):
+        first = world.post(ask())
+        world.queue.work()
+        world.clock.advance(599)
+        assert world.post(ask()).body["request"] == first.body["request"]
+        world.clock.advance(1)
+        assert world.post(ask()).body["request"] != first.body["request"]
+
+    def test_a_failure_that_nobody_fetched_is_not_handed_to_the_next_one(self, world):
+        first = world.post(ask())
+        world.queue.fail("boom")
+        assert world.post(ask()).body["request"] != first.body["request"]
+
+    def test_what_an_earlier_version_is_asked_is_nobody_elses_answer(self, world):
+        first = world.post(ask())
+        object.__setattr__(world.door, "model_version", "v9")
+        second = world.post(ask())
+        assert second.body["request"] != first.body["request"]
+        world.queue.work()
+        assert [world.poll(each).body["model_version"] for each in (first, second)] == ["v8", "v9"]
+        assert world.flights.answers["k"].model_version == "v9"
+
+    def test_nobody_is_sent_to_a_request_that_is_not_on_record(self, world):
+        """The leader died between leading and recording, or its request was refused while others asked."""
+        now = int(world.clock().timestamp() * 1000)
+        world.flights.flights["k"] = Flight("20261123T061000Z-0123456789abcde", now + 30_000)
+        accepted = world.post(ask())
+        assert accepted.status == 202
+        world.queue.work()
+        assert world.poll(accepted).status == 200
+
+    def test_a_leader_that_records_its_request_in_a_moment_is_shared(self, world):
+        other = World("hybrid", **{**MODES["hybrid"], "fallback": "async"})
+        first = other.post(ask())
+        request = other.requests.get(first.body["request"])
+        world.flights.flights["k"] = other.flights.flights["k"]
+        sleep = world.clock.advance
+        world.clock.advance = lambda seconds: (sleep(seconds), world.requests.put(request))
+        assert world.post(ask()).body["request"] == request.id
+
+    def test_a_key_that_is_listed_twice_is_asked_about_once(self, world):
+        accepted = world.post({"instances": [ask("a", 1), ask("b", 2), ask("a", 5), {"features": {"x": 7}}]})
+        assert world.queue.queued[0]["payload"] == b"1,\n2,\n7,\n"
+        world.queue.work()
+        answers = world.poll(accepted).body["predictions"]
+        assert [(entry["key"], entry["prediction"]) for entry in answers] == [
+            ("a", 0.5),
+            ("b", 1),
+            ("a", 0.5),
+            (None, 3.5),
+        ]
+
+    def test_an_earlier_fallback_that_answers_at_once_is_waited_for_a_moment_only(self, world):
+        now = int(world.clock().timestamp() * 1000)
+        world.flights.flights["k"] = Flight("ab" * 16, now + 30_000)
+        accepted = world.post(ask())
+        assert accepted.status == 202
+        world.queue.work()
+        assert world.poll(accepted).body["prediction"] == 1.5
+
+    def test_after_a_change_of_fallback_nobody_waits_for_what_was_accepted_before(self, world):
+        """A request in the old queue may take hours; a model that answers at once is asked."""
+        accepted = world.post(ask())
+        changed = switch(world, "hybrid")
+        assert changed.door.fallback == "serverless"
+        answered = changed.post(ask())
+        assert (answered.status, answered.body["source"], answered.body["prediction"]) == (200, "live", 1.5)
+        world.queue.work()
+        assert changed.poll(accepted).body["prediction"] == 1.5

@@ -436,6 +436,13 @@ def test_an_endpoint_is_kept_until_its_queued_requests_are_answered(world):
     assert world.look(proof)["state"] == "proved"
 
 
+def test_requests_that_the_new_endpoint_has_accepted_do_not_keep_the_old_one(world):
+    world.request(0, waits=5000, endpoint=ENDPOINT)
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="async")
+    world.clock.advance(40)
+    assert world.look(proof)["state"] == "proved"
+
+
 def test_requests_that_sagemaker_has_dropped_keep_nothing(world):
     world.request(0, waits=20)
     proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")

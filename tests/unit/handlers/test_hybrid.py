@@ -55,6 +55,12 @@ class TestWhereAnswersComeFrom:
         world.clock.advance(1)
         assert world.post(new()).body["source"] == "live"
 
+    def test_what_an_earlier_version_of_the_model_said_is_asked_again(self, world):
+        world.post({"key": "k", "features": {"x": 3}})
+        object.__setattr__(world.door, "model_version", "v9")
+        answered = world.post({"key": "k", "features": {"x": 3}})
+        assert (answered.body["source"], answered.body["model_version"]) == ("live", "v9")
+
     def test_a_newer_generation_wins_over_a_remembered_answer(self, world):
         world.post(new())
         world.records.put_generation(manifest(NEXT))

@@ -12,7 +12,7 @@ from handlers.contract.errors import (
     RequestExpired,
     Throttled,
 )
-from handlers.contract.predictions import MAX_BODY_BYTES
+from handlers.contract.predictions import MAX_BODY_BYTES, MAX_REQUEST_BYTES
 from handlers.logic.answers import Answer, carried
 from handlers.logic.families import FAMILIES
 from handlers.logic.model_errors import LONGEST, by_failure_file, by_status, in_short
@@ -145,12 +145,12 @@ def test_a_serverless_model_refuses_four_megabytes_before_sagemaker_does():
     assert World("realtime").post(body).status == 200
 
 
-def test_a_body_beyond_six_megabytes_is_413_in_every_mode():
-    body = '{"features": {"s": "' + "x" * MAX_BODY_BYTES + '"}}'
+def test_a_body_beyond_five_megabytes_is_413_in_every_mode():
+    body = '{"features": {"s": "' + "x" * MAX_REQUEST_BYTES + '"}}'
     for mode in ("batch", "precompute", "realtime"):
         answered = World(mode).post(body)
-        assert (answered.status, answered.body["error"]["limit_bytes"]) == (413, MAX_BODY_BYTES)
-        assert "6 MB" in answered.body["error"]["message"]
+        assert (answered.status, answered.body["error"]["limit_bytes"]) == (413, MAX_REQUEST_BYTES)
+        assert "5 MB" in answered.body["error"]["message"]
 
 
 @pytest.mark.parametrize(("length", "status"), [(MAX_BODY_BYTES - 5_000, 200), (MAX_BODY_BYTES - 50, 413)])

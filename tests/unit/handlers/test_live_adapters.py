@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from moto.dynamodb.models import DynamoDBBackend
 
 from handlers.adapters.async_files import AsyncFiles
 from handlers.adapters.clients import FAST, FILES, LIVE, client
@@ -173,7 +174,19 @@ class TestQueue:
 
 
 @pytest.fixture
-def flights(aws):
+def flights(aws, monkeypatch):
+    """A table whose writes are atomic: DynamoDB's are, moto's look at the condition and write in two steps."""
+    lock = threading.Lock()
+
+    def atomic(write):
+        def one_at_a_time(*args, **kwargs):
+            with lock:
+                return write(*args, **kwargs)
+
+        return one_at_a_time
+
+    for write in ("put_item", "update_item", "delete_item"):
+        monkeypatch.setattr(DynamoDBBackend, write, atomic(getattr(DynamoDBBackend, write)))
     return LiveTable(client("dynamodb"), TABLE)
 
 
@@ -292,6 +305,8 @@ class TestLedger:
             waits_until="2026-11-23T07:25:00Z",
             expires_at=1_800_000_000,
             known={"1": {"error": {"code": "bad_features", "x": 0.5}}},
+            shared={"2": 0},
+            endpoint="dev-m-async-1",
         )
         assert ledger.get(request.id) is None
         ledger.put(request)

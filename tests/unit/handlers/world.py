@@ -90,6 +90,8 @@ class World:
             "data",
             expiry_seconds=3_600,
             invocation_seconds=900,
+            endpoint="dev-churn-async-1",
+            sleep=self.clock.advance,
         )
 
     def ask(self, request):
