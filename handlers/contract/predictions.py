@@ -13,7 +13,6 @@ follows `Location` with GET until the status is not 202 works in every mode, als
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.contract.payloads import MAX_BODY_BYTES as MAX_BODY_BYTES
 from handlers.contract.payloads import MAX_UPLOAD_BYTES as MAX_UPLOAD_BYTES
 
 ROUTE_PREDICT = "POST /models/{model}/predictions"

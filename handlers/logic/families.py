@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from handlers.contract.modes import ServingMode
-from handlers.contract.predictions import MAX_UPLOAD_BYTES
-
-#: Bytes that InvokeEndpointAsync takes inline; more goes through S3.
-INLINE_BYTES = 128_000
+from handlers.contract.payloads import FAMILY_BYTES, words
+from handlers.contract.payloads import INLINE_BYTES as INLINE_BYTES
 
 
 @dataclass(frozen=True)
@@ -19,11 +17,16 @@ class Family:
     payload: str  # the limit in words
 
 
+def _family(word: str, what: str, *, later: bool = False) -> Family:
+    limit = FAMILY_BYTES[word]
+    return Family(word, later, limit, f"{words(limit)}, the limit of {what}")
+
+
 FAMILIES: dict[str, Family] = {
     family.word: family
     for family in (
-        Family(ServingMode.REALTIME, False, 25 * 2**20, "25 MB, the limit of a real-time endpoint"),
-        Family(ServingMode.SERVERLESS, False, 4 * 2**20, "4 MB, the limit of a serverless endpoint"),
-        Family(ServingMode.ASYNC, True, MAX_UPLOAD_BYTES, "1 GB, the limit of an asynchronous endpoint"),
+        _family(ServingMode.REALTIME, "a real-time endpoint"),
+        _family(ServingMode.SERVERLESS, "a serverless endpoint"),
+        _family(ServingMode.ASYNC, "an asynchronous endpoint", later=True),
     )
 }

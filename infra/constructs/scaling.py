@@ -12,13 +12,6 @@ from constructs import Construct
 
 from infra.constructs.endpoint import VARIANT, Endpoint
 
-#: Application Auto Scaling refuses burstable instances: they bring more capacity by themselves, for a while.
-NOT_SCALABLE = ("ml.t2.",)
-
-
-def may_scale(instance_type: str) -> bool:
-    return not instance_type.startswith(NOT_SCALABLE)
-
 
 class InstanceScaling(Construct):
     """The variant's instances between two bounds. Without policies nothing moves."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from handlers.contract.modes import ServingMode
+from handlers.contract.payloads import FAMILY_BYTES
 
 if TYPE_CHECKING:
     from turnout.config.specs import ModelSpec
@@ -34,7 +35,6 @@ TRANSFORM_JOB = f"{_API}API_CreateTransformJob.html"
 TRANSFORM_RESOURCES = f"{_API}API_TransformResources.html"
 
 FamilyName = Literal["transform", "realtime", "serverless", "async"]
-MB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class Family:
 FAMILIES: dict[FamilyName, Family] = {
     "transform": Family(
         "batch transform", "transform", "transform", gpu=True, graviton=False, network_isolation=True,
-        least_instances=0, max_body_bytes=100 * MB, max_seconds=3600, link=BATCH_TRANSFORM,
+        least_instances=0, max_body_bytes=FAMILY_BYTES["transform"], max_seconds=3600, link=BATCH_TRANSFORM,
     ),
     "realtime": Family(
         "an instance endpoint", "endpoint", "realtime", gpu=True, graviton=True, network_isolation=True,
-        least_instances=1, max_body_bytes=25 * MB, max_seconds=60, link=DEPLOY_OPTIONS,
+        least_instances=1, max_body_bytes=FAMILY_BYTES["realtime"], max_seconds=60, link=DEPLOY_OPTIONS,
     ),
     "serverless": Family(
         "a serverless endpoint", None, "serverless", gpu=False, graviton=False, network_isolation=False,
-        least_instances=None, max_body_bytes=4 * MB, max_seconds=60, link=SERVERLESS,
+        least_instances=None, max_body_bytes=FAMILY_BYTES["serverless"], max_seconds=60, link=SERVERLESS,
     ),
     "async": Family(
         "an asynchronous endpoint", "endpoint", "async", gpu=True, graviton=True, network_isolation=True,
-        least_instances=0, max_body_bytes=1000 * MB, max_seconds=3600, link=ASYNC_INFERENCE,
+        least_instances=0, max_body_bytes=FAMILY_BYTES["async"], max_seconds=3600, link=ASYNC_INFERENCE,
     ),
 }  # fmt: skip
 
@@ -111,6 +111,14 @@ def endpoint_of(spec: "ModelSpec") -> Family | None:
     """Return what the endpoint that the entry's mode keeps can do; None where it keeps none."""
     name = endpoint_family(spec)
     return FAMILIES[name] if name else None
+
+
+#: Application Auto Scaling refuses burstable instances: they bring more capacity by themselves, for a while.
+NOT_SCALABLE = ("ml.t2.",)
+
+
+def may_scale(instance_type: str) -> bool:
+    return not instance_type.startswith(NOT_SCALABLE)
 
 
 def realtime_instances(spec: "ModelSpec", stage: "Stage") -> int:

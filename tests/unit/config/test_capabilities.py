@@ -10,6 +10,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from handlers.contract.layout import endpoint_name
 from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.contract.payloads import FAMILY_BYTES, MAX_UPLOAD_BYTES, MB, words
 from turnout.config import STAGES, instances
 from turnout.config.capabilities import (
     ENDPOINT,
@@ -86,6 +87,23 @@ def test_memory_sizes_span_what_botocore_allows():
     sizes = typing.get_args(ServerlessSpec.model_fields["memory_mb"].annotation)
     known = metadata("sagemaker", "ServerlessMemorySizeInMB")
     assert (min(sizes), max(sizes)) == (known["min"], known["max"])
+
+
+def test_the_front_door_and_the_plan_know_one_limit_per_family():
+    from handlers.logic import families
+
+    assert {name: family.max_body_bytes for name, family in FAMILIES.items()} == FAMILY_BYTES
+    for word, family in families.FAMILIES.items():
+        assert family.payload_bytes == FAMILIES[word].max_body_bytes
+        assert family.payload.startswith(f"{words(FAMILY_BYTES[word])}, the limit of ")
+    assert MAX_UPLOAD_BYTES == FAMILIES["async"].max_body_bytes
+
+
+def test_a_megabyte_is_what_botocore_takes_for_one():
+    """Of InvokeEndpoint's body AWS says 6 MB where botocore still says bytes."""
+    body = service("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape.members["Body"].metadata
+    assert body["max"] == 6 * MB
+    assert [words(size) for size in FAMILY_BYTES.values()] == ["100 MB", "25 MB", "4 MB", "1 GB"]
 
 
 def test_every_mode_has_its_line():

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.contract.payloads import words
 from turnout import cost
 from turnout.config import STAGES
-from turnout.config.capabilities import FAMILIES, MAX_SERVERLESS_ENDPOINTS, MB, SERVERLESS_POOL
+from turnout.config.capabilities import FAMILIES, MAX_SERVERLESS_ENDPOINTS, SERVERLESS_POOL
 from turnout.config.shape import inner, members
 from turnout.config.specs import ModelSpec
 
@@ -33,8 +34,7 @@ def test_every_mode_has_its_row_with_what_it_costs(mode):
 
 def test_limits_are_those_of_the_capability_table():
     families = [FAMILIES[name] for name in ("transform", "realtime", "serverless", "async")]
-    sizes = [f"{f.max_body_bytes // MB} MB" if f.max_body_bytes < 1000 * MB else "1 GB" for f in families]
-    assert row("largest body") == sizes
+    assert row("largest body") == [words(f.max_body_bytes) for f in families]
     assert row("longest computation") == ["1 h" if f.max_seconds == 3600 else f"{f.max_seconds} s" for f in families]
     for name, member in {"GPU": "gpu", "Graviton": "graviton", "network isolation": "network_isolation"}.items():
         assert row(name) == ["yes" if getattr(f, member) else "no" for f in families]
