@@ -90,6 +90,7 @@ class GateEnv(Environment):
     samples_key: str
     endpoint: str  # empty where the mode has none
     endpoint_config: str  # the configuration that must be in force once the endpoint is in service
+    most_instances: int  # upper bound of its instances; 0 where they are not counted
     fallback: str  # hybrid only
     pipeline: str  # ARN of the state machine that makes generations; empty where the mode has none
     gate_machine: str  # ARN of the gate's own state machine (handlers.gate starts it); empty for its steps

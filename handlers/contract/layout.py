@@ -87,10 +87,15 @@ def request_id(now: datetime, random: str) -> str:
 
 def endpoint_name(stage: str, model: str, family: str, identity: str) -> str:
     """Return an endpoint's name. `family` is realtime, serverless or async: SageMaker changes no endpoint from one
-    to another, so each has its own. `identity` is six hex digits of what cannot be changed while scaling is
-    registered (the instance type), so that such a change makes a new endpoint.
+    to another, so each has its own. `identity` is six hex digits of the model and what it runs on: a change of them
+    makes a new endpoint beside the old one.
     """
     return f"{stage}-{model}-{family}-{identity}"
+
+
+def are_kin(one: str, other: str) -> bool:
+    """Say whether two endpoints' names differ at most in their identity: one model, one family."""
+    return one.rpartition("-")[0] == other.rpartition("-")[0]
 
 
 def results_root(model: str) -> str:

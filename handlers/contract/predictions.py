@@ -32,6 +32,8 @@ MAX_INSTANCES = 100
 #: Bytes of a key in UTF-8. DynamoDB allows 2,048 for a partition key; the generation's name needs its part.
 MAX_KEY_BYTES = 1536
 
+#: Bytes of an answer, as the text that Lambda carries.
+MAX_BODY_BYTES = 6 * 2**20
 #: Bytes of a request's body. Lambda carries 6 MB of event, in which a body is text once more, its quotes and line ends
 #: doubled, and refuses more before any code of ours could say why: we refuse earlier.
 MAX_REQUEST_BYTES = 5 * 2**20

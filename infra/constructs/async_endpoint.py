@@ -5,65 +5,58 @@ from datetime import timedelta
 from constructs import Construct
 
 from handlers.contract import layout
-from handlers.contract.predictions import MAX_UPLOAD_BYTES
 from infra.constructs.alarms import add_alarm
-from infra.constructs.endpoint import Endpoint, name_of
+from infra.constructs.endpoint import Endpoint
 from infra.constructs.endpoint_alarms import NAMESPACE, queue_alarms, wake_alarm
 from infra.constructs.live_endpoint import LiveEndpoint
 from infra.constructs.model import Model, telemetry
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import allow
 from infra.constructs.request_permissions import accept_requests, answer_requests
-from infra.constructs.scaling import InstanceScaling, may_scale
+from infra.constructs.scaling import InstanceScaling
 from infra.constructs.topic import Topic
-from turnout.config.specs import AsyncSpec
+from turnout.config.capabilities import may_scale
 
-FAMILY = "async"
 #: Time after a scaling before more instances are added, and after the first was started before another is.
 SCALE_OUT = timedelta(minutes=1)
 WAKE = timedelta(minutes=5)
-#: What AWS's containers of TorchServe and of multi-model-server take and answer, which would stop at 6.5 MB (SageMaker
-#: developer guide, "Create an asynchronous inference endpoint").
-SIZE_LIMITS = {
-    f"{server}_MAX_{body}_SIZE": str(MAX_UPLOAD_BYTES) for server in ("MMS", "TS") for body in ("REQUEST", "RESPONSE")
-}
 
 
 class AsyncEndpoint(LiveEndpoint):
-    """An asynchronous endpoint with topics for what succeeded and what failed."""
+    """An asynchronous endpoint with topics for what succeeded and what failed.
 
+    The topics are not the endpoint's own: who listens to them listens to every model that comes.
+    """
+
+    family = "async"
     slow_milliseconds = 1_000  # the front door only takes requests in
 
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, parts=parts)
         spec = parts.spec.async_
-        name = name_of(parts, FAMILY, spec.instance_type)
-        parts.alarms.add(queue_alarms(name, expiry=spec.expiry))
-        tags = {**parts.tags, "turnout:endpoint": FAMILY}
+        parts.alarms.add(queue_alarms(self.name, expiry=spec.expiry))
         success, error = Topic(self, "Success"), Topic(self, "Error")
         model = Model(
-            self,
+            self.own,
             "Model",
             parts=parts,
-            instance_type=spec.instance_type,
-            isolated=parts.spec.network_isolation,
+            family=self.family,
             allowed=[
-                *telemetry(f"/aws/sagemaker/Endpoints/{name}"),
+                *telemetry(f"/aws/sagemaker/Endpoints/{self.name}"),
                 *answer_requests(parts),
                 allow(["sns:Publish"], [success.arn, error.arn]),
             ],
-            tags=tags,
-            environment={**_time_limit(spec), **SIZE_LIMITS},
+            tags=self.tags,
         )
         bucket, model_name = parts.data.name, parts.spec.name
         endpoint = Endpoint(
-            self,
+            self.own,
             "Endpoint",
-            name=name,
+            name=self.name,
             model_name=model.name,
             # One, because AWS creates none with fewer; scaling takes it away when nobody asks.
             variant={"instanceType": spec.instance_type, "initialInstanceCount": 1},
-            tags=tags,
+            tags=self.tags,
             asynchronous={
                 "clientConfig": {"maxConcurrentInvocationsPerInstance": spec.max_concurrent_per_instance},
                 "outputConfig": {
@@ -74,7 +67,7 @@ class AsyncEndpoint(LiveEndpoint):
             },
             update={
                 "retain_all_variant_properties": True,
-                # An update begins with one instance, also where there was none: a new model is proved at once, and a
+                # An update begins with one instance, also where there was none: new limits are proved at once, and a
                 # queue that had more instances waits for them instead of failing.
                 "exclude_retained_variant_properties": [{"variantPropertyType": "DesiredInstanceCount"}],
             },
@@ -82,12 +75,13 @@ class AsyncEndpoint(LiveEndpoint):
         if may_scale(spec.instance_type):
             self._scale(parts, endpoint)
         self._offer(endpoint, "InvokeEndpointAsync", accept_requests(parts))
-        self.outputs |= {"SuccessTopicArn": success.arn, "ErrorTopicArn": error.arn}
+        self._grow(spec.max_instances if may_scale(spec.instance_type) else 1)
+        self.outputs |= {"SuccessTopicArn": success.arn, "ErrorTopicArn": error.arn, "InstanceType": spec.instance_type}
 
     def _scale(self, parts: Parts, endpoint: Endpoint) -> None:
         """Follow the backlog, and leave zero by an alarm: a backlog per instance says nothing where there is none."""
         spec = parts.spec.async_
-        scaling = InstanceScaling(self, "Scaling", endpoint=endpoint, least=0, most=spec.max_instances)
+        scaling = InstanceScaling(self.own, "Scaling", endpoint=endpoint, least=0, most=spec.max_instances)
         backlog = {
             "Namespace": NAMESPACE,
             "MetricName": "ApproximateBacklogSizePerInstance",
@@ -103,9 +97,3 @@ class AsyncEndpoint(LiveEndpoint):
         )
         start_one = scaling.step("Wake", add=1, cooldown=WAKE)
         add_alarm(scaling, wake_alarm(endpoint.name), subject=parts.spec.name, alarm_actions=[start_one])
-
-
-def _time_limit(spec: AsyncSpec) -> dict[str, str]:
-    """Return the container's own limit, under both names that its toolkits know; they would stop after a minute."""
-    seconds = str(int(spec.invocation_timeout.total_seconds()))
-    return {"SAGEMAKER_MODEL_SERVER_TIMEOUT": seconds, "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": seconds}

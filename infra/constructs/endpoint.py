@@ -1,6 +1,5 @@
 """One SageMaker endpoint with one variant: its configuration, its name, and how it is updated."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +7,6 @@ from aws_cdk import CfnTag
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from handlers.contract.layout import endpoint_name
-from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement, allow
 from infra.constructs.pseudo import arn
 
@@ -17,20 +14,11 @@ from infra.constructs.pseudo import arn
 VARIANT = "AllTraffic"
 
 
-def name_of(parts: Parts, family: str, identity: str) -> str:
-    """Return an endpoint's name; `identity` is what an update cannot change in place, such as the instance type.
-
-    Clients of the endpoint, its alarms and its permissions are written with the name, so it is chosen here.
-    """
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:6]
-    return endpoint_name(parts.stage.name, parts.spec.name, family, digest)
-
-
 class Endpoint(Construct):
     """A configuration with a generated name, and an endpoint that is updated to it.
 
     Every property of a configuration is create-only, so each change makes a new one; the endpoint keeps its name and
-    CloudFormation removes the old configuration afterwards.
+    CloudFormation removes the old configuration afterwards. Counts and limits change so, never the model.
     """
 
     def __init__(
@@ -73,3 +61,10 @@ class Endpoint(Construct):
 def on_endpoint(name: str, *actions: str) -> Statement:
     """Allow actions of SageMaker on one endpoint, which IAM knows by its name in lower case."""
     return allow([f"sagemaker:{action}" for action in actions], [arn("sagemaker", f"endpoint/{name.lower()}")])
+
+
+def on_namesakes(name: str, *actions: str) -> Statement:
+    """Allow actions on the endpoints that have the same name but for their last part, whatever model they hold."""
+    kin, _, identity = name.lower().rpartition("-")
+    anyone = arn("sagemaker", f"endpoint/{kin}-{'?' * len(identity)}")
+    return allow([f"sagemaker:{action}" for action in actions], [anyone])

@@ -21,6 +21,11 @@ TOO_MANY_REFUSED = 20
 LONG_WAIT = 0.5
 
 
+def _id(word: str, endpoint: str) -> str:
+    """Return an alarm's id with the endpoint's identity: the old endpoint keeps its alarms for as long as it serves."""
+    return f"{word}{endpoint.rpartition('-')[2]}"
+
+
 def _of_variant(endpoint: str) -> dict[str, str]:
     """Return the dimensions of most metrics: both, as either alone finds nothing."""
     return {"EndpointName": endpoint, "VariantName": VARIANT}
@@ -30,7 +35,7 @@ def error_alarms(endpoint: str) -> list[AlarmSpec]:
     """Return the alarm that takes an update of an endpoint back (real-time and serverless)."""
     return [
         AlarmSpec(
-            id="EndpointErrors",
+            id=_id("EndpointErrors", endpoint),
             summary="the endpoint answers with 5xx.",
             anchor="the-endpoint-answers-with-errors",
             namespace=NAMESPACE,
@@ -47,7 +52,7 @@ def latency_alarms(endpoint: str) -> list[AlarmSpec]:
     """Return the alarm on a slow model (real-time and serverless). SageMaker counts in microseconds."""
     return [
         AlarmSpec(
-            id="EndpointSlow",
+            id=_id("EndpointSlow", endpoint),
             summary=f"the model takes more than {SLOW_MODEL_MILLISECONDS:,} ms for one request in a hundred.",
             anchor="the-endpoint-is-slow",
             namespace=NAMESPACE,
@@ -65,7 +70,7 @@ def concurrency_alarms(endpoint: str) -> list[AlarmSpec]:
     """Return the alarm on a serverless endpoint that is nearly at its concurrency."""
     return [
         AlarmSpec(
-            id="EndpointFull",
+            id=_id("EndpointFull", endpoint),
             summary=f"the endpoint has used {NEARLY_FULL:.0%} of its concurrency for three minutes.",
             anchor="the-endpoint-is-at-its-concurrency",
             namespace=NAMESPACE,
@@ -98,7 +103,7 @@ def queue_alarms(endpoint: str, *, expiry: timedelta) -> list[AlarmSpec]:
     """Return the alarms on asynchronous requests that fail, expire or wait long."""
     return [
         AlarmSpec(
-            id="RequestsFailed",
+            id=_id("RequestsFailed", endpoint),
             summary="asynchronous requests fail.",
             anchor="asynchronous-requests-fail",
             namespace=NAMESPACE,
@@ -107,7 +112,7 @@ def queue_alarms(endpoint: str, *, expiry: timedelta) -> list[AlarmSpec]:
             threshold=TOO_MANY_ERRORS,
         ),
         AlarmSpec(
-            id="RequestsExpired",
+            id=_id("RequestsExpired", endpoint),
             summary="asynchronous requests expired before an instance took them.",
             anchor="asynchronous-requests-wait-too-long",
             namespace=NAMESPACE,
@@ -115,7 +120,7 @@ def queue_alarms(endpoint: str, *, expiry: timedelta) -> list[AlarmSpec]:
             dimensions=_of_variant(endpoint),
         ),
         AlarmSpec(
-            id="RequestsWaiting",
+            id=_id("RequestsWaiting", endpoint),
             summary=f"the oldest asynchronous request has waited for {LONG_WAIT:.0%} of the time that it may.",
             anchor="asynchronous-requests-wait-too-long",
             namespace=NAMESPACE,

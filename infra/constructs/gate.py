@@ -71,6 +71,7 @@ class Proving:
 
     endpoint: str
     endpoint_config: str
+    most_instances: int
     fallback: str
     pipeline: str
     fresh_seconds: int
@@ -146,6 +147,7 @@ class Gate(Construct):
             samples_key=parts.samples.key if parts.samples else "",
             endpoint=proving.endpoint,
             endpoint_config=proving.endpoint_config,
+            most_instances=proving.most_instances,
             fallback=proving.fallback,
             pipeline=proving.pipeline,
             gate_machine=machine,

@@ -9,13 +9,8 @@ from constructs import Construct
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement, allow, own_account, put_metrics, service_role
 from infra.constructs.pseudo import arn, s3_arn
-
-#: Where the container looks for the hooks. The code travels inside the archive, because a model in
-#: network isolation can fetch nothing (aws/sagemaker-inference-toolkit, parameters.py).
-CODE_ENVIRONMENT = {
-    "SAGEMAKER_PROGRAM": "inference.py",
-    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-}
+from turnout.config.capabilities import FamilyName
+from turnout.config.containers import container_of
 
 
 class Model(Construct):
@@ -32,18 +27,14 @@ class Model(Construct):
         id: str,
         *,
         parts: Parts,
-        instance_type: str,
-        isolated: bool,
+        family: FamilyName,
         allowed: Sequence[Statement],
         tags: Mapping[str, str],
-        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`allowed` is what SageMaker does under the model's role beyond fetching archive and image.
-
-        `environment` are defaults of the container that the user's own settings replace.
-        """
+        """`allowed` is what SageMaker does under the model's role beyond fetching archive and image."""
         super().__init__(scope, id)
-        image = parts.published.image(instance_type)
+        container = container_of(parts.spec, family)
+        image = parts.published.image(container.instance_type)
         role = service_role(
             self,
             "Role",
@@ -59,11 +50,11 @@ class Model(Construct):
             self,
             "Model",
             execution_role_arn=role.attr_arn,
-            enable_network_isolation=isolated,
+            enable_network_isolation=container.isolated,
             primary_container={
                 "image": image.uri,
                 "modelDataUrl": parts.archive_uri,
-                "environment": {**CODE_ENVIRONMENT, **(environment or {}), **parts.spec.environment},
+                "environment": container.environment(parts.spec),
             },
             tags=[CfnTag(key=key, value=value) for key, value in tags.items()],
         )

@@ -1,25 +1,15 @@
-"""Builds `model.tar.gz`, the archive that SageMaker unpacks to `/opt/ml/model`, the same bytes every time.
+"""Builds `model.tar.gz`, which SageMaker unpacks to `/opt/ml/model`; turnout.config.archive says what is in it."""
 
-model.joblib, ...           everything under the code folder's `artifact/`
-code/inference.py           the hooks that the container calls
-code/<module>.py, ...       what it imports from the code folder, and what that imports in turn
-code/requirements.txt       when the code folder has one
-
-What training uses and inference does not stays at home, so that changing it makes no new model version.
-"""
-
-import ast
 import gzip
 import hashlib
 import io
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.constructs.file_asset import StagedFile
 from infra.constructs.staging import Staging
+from turnout.config.archive import members, pack, version_of
 
-ENTRY = "inference.py"
 NAME = "model.tar.gz"
 
 
@@ -33,41 +23,15 @@ class Artifact:
 
 
 def build_artifact(folder: Path, staging: Staging) -> Artifact:
-    """Return a code folder's archive, compressing it only when these contents were never staged.
-
-    The digest is taken before compression, because gzip's output differs between zlib builds: the same
-    model has the same version on every machine.
-    """
+    """Return a code folder's archive, compressing it only when these contents were never staged."""
     tar = pack(members(folder))
-    digest = hashlib.sha256(tar).hexdigest()
     # The key in S3 is digest and last suffix; SageMaker wants to see `.tar.gz`.
-    staged = staging.file(NAME, f"{digest}.tar", lambda: compress(tar))
-    return Artifact(version=digest[:12], file=staged)
+    staged = staging.file(NAME, f"{hashlib.sha256(tar).hexdigest()}.tar", lambda: compress(tar))
+    return Artifact(version=version_of(tar), file=staged)
 
 
 def artifact_in_s3(uri: str) -> Artifact:
-    """Return an archive that already lies in S3; its version says which URI, not which bytes."""
-    return Artifact(version=hashlib.sha256(uri.encode()).hexdigest()[:12], uri=uri)
-
-
-def members(folder: Path) -> dict[str, Path]:
-    """Return name inside the archive -> file, sorted by name."""
-    found = {path.relative_to(folder / "artifact").as_posix(): path for path in _files(folder / "artifact")}
-    shipped = imported(folder, ENTRY) | {"requirements.txt"}
-    found |= {f"code/{name}": folder / name for name in shipped if (folder / name).is_file()}
-    return dict(sorted(found.items()))
-
-
-def pack(files: dict[str, Path]) -> bytes:
-    """Return a tar that depends on names and contents only: no times, owners or modes of this machine."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, path in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = path.stat().st_size, 0o644
-            with path.open("rb") as stream:
-                tar.addfile(info, stream)
-    return out.getvalue()
+    return Artifact(version=version_of(uri.encode()), uri=uri)
 
 
 def compress(tar: bytes) -> bytes:
@@ -75,44 +39,3 @@ def compress(tar: bytes) -> bytes:
     with gzip.GzipFile(filename="", fileobj=out, mode="wb", compresslevel=6, mtime=0) as stream:
         stream.write(tar)
     return out.getvalue()
-
-
-def imported(folder: Path, entry: str) -> set[str]:
-    """Return the entry module and every module of the code folder that it reaches by import statements.
-
-    A package that is imported comes whole. Imports that are computed at run time are not seen.
-    """
-    found: set[str] = set()
-    waiting = [entry]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [module for top in _top_level_imports(folder / name) for module in _modules(folder, top)]
-    return found
-
-
-def _modules(folder: Path, name: str) -> list[str]:
-    """Return the files of the folder that `import name` means: a module, or all of a package."""
-    if (folder / f"{name}.py").is_file():
-        return [f"{name}.py"]
-    return [path.relative_to(folder).as_posix() for path in _files(folder / name) if path.suffix == ".py"]
-
-
-def _top_level_imports(path: Path) -> set[str]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError):  # the container says it better
-        return set()
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.split(".")[0] for name in names if name}
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return every file below a folder, except hidden ones and byte code."""
-    return [path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))]
-
-
-def _hidden(name: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)

@@ -5,17 +5,16 @@ from typing import Any
 
 from constructs import Construct
 
-from infra.constructs.endpoint import Endpoint, name_of
+from infra.constructs.endpoint import Endpoint
 from infra.constructs.endpoint_alarms import error_alarms, latency_alarms, refusal_alarms
 from infra.constructs.live_endpoint import LiveEndpoint
 from infra.constructs.model import Model, telemetry
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import allow
-from infra.constructs.scaling import InstanceScaling, may_scale
-from turnout.config.capabilities import realtime_instances
+from infra.constructs.scaling import InstanceScaling
+from turnout.config.capabilities import may_scale, realtime_instances
 from turnout.config.specs import RealtimeSpec
 
-FAMILY = "realtime"
 #: SageMaker shifts requests to these all at once, whatever is asked (developer guide, "Exclusions").
 NO_CANARY = ("ml.inf1.",)
 #: Seconds that one new instance answers alone, that the old ones wait afterwards, and that all of it may take.
@@ -25,34 +24,33 @@ CANARY_SECONDS, BAKE_SECONDS, UPDATE_SECONDS = 300, 120, 3600
 class RealtimeEndpoint(LiveEndpoint):
     """An endpoint on instances, with autoscaling where there is room for it."""
 
+    family = "realtime"
+
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, parts=parts)
         spec = parts.spec.realtime
         least = realtime_instances(parts.spec, parts.stage)
         scaled = spec.max_instances > least and may_scale(spec.instance_type)
-        name = name_of(parts, FAMILY, spec.instance_type)
-        guards = parts.alarms.add(error_alarms(name))
-        parts.alarms.add([*latency_alarms(name), *refusal_alarms(stage=parts.stage.name, model=parts.spec.name)])
-        tags = {**parts.tags, "turnout:endpoint": FAMILY}
+        guards = parts.alarms.add(error_alarms(self.name))
+        parts.alarms.add([*latency_alarms(self.name), *refusal_alarms(stage=parts.stage.name, model=parts.spec.name)])
         model = Model(
-            self,
+            self.own,
             "Model",
             parts=parts,
-            instance_type=spec.instance_type,
-            isolated=parts.spec.network_isolation,
+            family=self.family,
             allowed=[
-                *telemetry(f"/aws/sagemaker/Endpoints/{name}"),
+                *telemetry(f"/aws/sagemaker/Endpoints/{self.name}"),
                 allow(["cloudwatch:DescribeAlarms"], [alarm.attr_arn for alarm in guards]),
             ],
-            tags=tags,
+            tags=self.tags,
         )
         endpoint = Endpoint(
-            self,
+            self.own,
             "Endpoint",
-            name=name,
+            name=self.name,
             model_name=model.name,
             variant={"instanceType": spec.instance_type, "initialInstanceCount": least},
-            tags=tags,
+            tags=self.tags,
             update={
                 "deployment_config": _shifted(spec, least, [alarm.ref for alarm in guards]),
                 # Otherwise each update would take the endpoint back to its first count, in the midst of its load. A
@@ -61,7 +59,7 @@ class RealtimeEndpoint(LiveEndpoint):
             },
         )
         if scaled:
-            scaling = InstanceScaling(self, "Scaling", endpoint=endpoint, least=least, most=spec.max_instances)
+            scaling = InstanceScaling(self.own, "Scaling", endpoint=endpoint, least=least, most=spec.max_instances)
             metric, value = _followed(spec)
             scaling.follow(
                 "Load",
@@ -71,6 +69,8 @@ class RealtimeEndpoint(LiveEndpoint):
                 scale_out=spec.scale_out_cooldown,
             )
         self._offer(endpoint, "InvokeEndpoint")
+        self._grow(spec.max_instances if scaled else least)
+        self.outputs |= {"InstanceType": spec.instance_type, "InstanceCount": str(least)}
 
 
 def _shifted(spec: RealtimeSpec, instances: int, alarm_names: list[str]) -> Mapping[str, Any] | None:

@@ -48,8 +48,7 @@ class TransformPipeline(Construct):
             self,
             "Model",
             parts=parts,
-            instance_type=parts.spec.transform.instance_type,
-            isolated=parts.spec.network_isolation,
+            family="transform",
             allowed=[*_transform_files(parts), *telemetry("/aws/sagemaker/TransformJobs")],
             tags=parts.job_tags,
         )

@@ -14,6 +14,7 @@ class Serving(Construct):
     `proof_permissions`       what the gate may do to prove this mode
     `proof_seconds`           time after which the gate gives up
     `endpoint`                name of the endpoint that answers live, and `endpoint_config` that must be in force
+    `most_instances`          upper bound of that endpoint's instances; 0 where they are not counted
     `fallback`                hybrid only: the family of that endpoint
     `pipeline`                ARN of the machine that makes generations
     `fresh_seconds`           age up to which a visible generation is proof enough; 0: none is wanted
@@ -31,13 +32,14 @@ class Serving(Construct):
         self.front_door_permissions: list[Statement] = []
         self.proof_permissions: list[Statement] = []
         self.endpoint, self.endpoint_config, self.fallback, self.pipeline = "", "", "", ""
-        self.fresh_seconds = self.remember_seconds = 0
+        self.fresh_seconds = self.remember_seconds = self.most_instances = 0
         self.slow_milliseconds = 1_000
         self.outputs: dict[str, str] = {}
 
     def _answer_live(self, endpoint: LiveEndpoint) -> None:
         """Have an endpoint answer. Its construct is named after its family, so that modes share it."""
         self.endpoint, self.endpoint_config = endpoint.name, endpoint.config_name
+        self.most_instances = endpoint.most_instances
         self.front_door_permissions += endpoint.front_door_permissions
         self.proof_permissions += endpoint.proof_permissions
         self.slow_milliseconds = max(self.slow_milliseconds, endpoint.slow_milliseconds)

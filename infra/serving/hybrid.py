@@ -14,6 +14,6 @@ class HybridServing(PrecomputeServing):
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id, parts=parts)
         self.remember_seconds = int(parts.spec.hybrid.remember.total_seconds())
-        self.fallback = parts.spec.hybrid.fallback
+        self.fallback = self.outputs["Fallback"] = parts.spec.hybrid.fallback
         self._answer_live(FAMILIES[self.fallback](self, self.fallback.capitalize(), parts=parts))
         self.front_door_permissions += remember_answers(parts)

@@ -133,6 +133,7 @@ def _proving(serving: Serving) -> Proving:
     return Proving(
         endpoint=serving.endpoint,
         endpoint_config=serving.endpoint_config,
+        most_instances=serving.most_instances,
         fallback=serving.fallback,
         pipeline=serving.pipeline,
         fresh_seconds=serving.fresh_seconds,
