@@ -48,6 +48,20 @@ def unfitting(model: str) -> Iterator[Any]:
             yield operation, operation.as_strategy(generation_mode=GenerationMode.NEGATIVE, path_parameters=path)
 
 
+def ask(send: Callable[[Any], Any], card: ModelCard, label: str, **parts: Any) -> Any:
+    """Send one request of an operation (`GET /models/{model}`), check the answer, and return it.
+
+    `parts` are those of a schemathesis case: `path_parameters`, `query`, `body`.
+    """
+    (operation,) = (operation for operation in _operations(card) if operation.label == label)
+    path = {"model": card.model, **parts.pop("path_parameters", {})}
+    media_type = "application/json" if "body" in parts else None
+    case = operation.Case(path_parameters=path, media_type=media_type, **parts)
+    response = send(case)
+    case.validate_response(response, checks=CHECKS)
+    return response
+
+
 def _operations(card: ModelCard | None) -> Iterator[Any]:
     """Yield the operations. Signing is API Gateway's business and not part of what is tried out here."""
     unsigned = {name: part for name, part in document(card).items() if name != "security"}

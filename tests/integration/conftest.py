@@ -6,6 +6,8 @@ Clients come from localstack-client, which knows endpoints and dummy credentials
 only the local cloud can do carry the marker `local_only` with the reason.
 """
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -13,9 +15,16 @@ from pathlib import Path
 
 import boto3
 import localstack_client.session
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 
-from turnout import deployed
+from handlers.contract.modes import ServingMode
+from tests.integration.pipeline_runs import follow, put_input
+from turnout import deployed, runs
 from turnout.front_door import FrontDoor
 from turnout.local import control
 
@@ -24,6 +33,17 @@ CONFIG = "tests/integration/models.yaml"
 STAGE = "dev"
 #: The CDK CLI looks at a stack every five seconds, so stacks that are deployed one after another take as long each.
 STACKS_AT_ONCE = 6
+#: The model of the suite that stands for each mode; all of them have the sample model's code.
+STANDS_FOR = {
+    ServingMode.BATCH: "weekly",
+    ServingMode.PRECOMPUTE: "churn",
+    ServingMode.HYBRID: "mixed",
+    ServingMode.REALTIME: "live",
+    ServingMode.SERVERLESS: "burst",
+    ServingMode.ASYNC: "queued",
+}
+#: Of the sample payloads so many get a score in mode hybrid; the others are misses.
+SCORED_IN_HYBRID = 10
 
 
 #: What boto3 and the CDK CLI want to know of an emulator; its account is all zeros, as LocalStack's is.
@@ -33,6 +53,17 @@ EMULATOR_ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+class Signed(requests.auth.AuthBase):
+    """Signs a request as the front door wants it (SigV4, service `execute-api`)."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        session = boto3.Session()
+        signed = AWSRequest(request.method, request.url, data=request.body)
+        SigV4Auth(session.get_credentials(), "execute-api", session.region_name or "us-east-1").add_auth(signed)
+        request.headers.update(dict(signed.headers))
+        return request
 
 
 def pytest_collection_modifyitems(config, items):
@@ -120,3 +151,33 @@ def model(platform):
 @pytest.fixture(scope="session")
 def door(platform):
     return FrontDoor(platform.api_url)
+
+
+@pytest.fixture(scope="session")
+def samples(trained):
+    """The sample model's payloads with the predictions that training made of them."""
+    return json.loads((trained / "sample_payloads.json").read_text())["rows"]
+
+
+@pytest.fixture(scope="module")
+def scored(client, platform, model, door, samples):
+    """A run's end, by model, for each model in STANDS_FOR that scores in batch: the samples are all its input."""
+    rows = {"weekly": samples, "churn": samples, "mixed": samples[:SCORED_IN_HYBRID]}
+    types = {feature["name"]: feature["type"] for feature in door.describe("churn").body["schema"]["features"]}
+    for name, input_rows in rows.items():
+        put_input(client, platform, name, {"samples.parquet": _parquet(input_rows, types)})
+    started = {name: runs.start(model(name)) for name in rows}
+    ended = {name: follow(model(name), platform, execution) for name, execution in started.items()}
+    assert {name: end.status for name, end in ended.items()} == dict.fromkeys(rows, "SUCCEEDED")
+    return ended
+
+
+def _parquet(rows: list[dict], types: dict[str, str]) -> bytes:
+    """Return rows of sample payloads as a Parquet file, whole numbers as such: the samples are JSON floats."""
+    columns = {"customer_id": pa.array([row["customer_id"] for row in rows])}
+    for name, kind in types.items():
+        values = [row["features"][name] for row in rows]
+        columns[name] = pa.array([int(value) for value in values] if kind == "integer" else values)
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()

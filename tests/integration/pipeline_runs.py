@@ -1,7 +1,8 @@
-"""What integration tests do over and over: put input, run a pipeline to its end, wait for a condition."""
+"""What integration tests do over and over: put input, run a pipeline, wait for a condition, look at a metric."""
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import psutil
 
@@ -79,3 +80,18 @@ def objects(client, platform: Platform, prefix: str) -> list[str]:
     """Return the keys below a prefix of the data bucket, without the prefix."""
     pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=platform.data_bucket, Prefix=prefix)
     return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]
+
+
+def counted(client, namespace: str, metric: str, **dimensions: str) -> float:
+    """Return the sum of a CloudWatch metric's values of the last hour."""
+    now = datetime.now(UTC)
+    points = client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return sum(point["Sum"] for point in points)

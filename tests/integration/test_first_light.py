@@ -11,6 +11,7 @@ import pytest
 
 from handlers.contract import layout, metrics
 from tests.integration.pipeline_runs import (
+    counted,
     follow,
     generation_items,
     is_stored,
@@ -261,28 +262,18 @@ def alarm_state(client, model: str, metric: str) -> str:
 
 
 def metric_sum(client, model: str, name: str) -> float:
-    from datetime import UTC, datetime, timedelta
-
-    now = datetime.now(UTC)
-    points = client("cloudwatch").get_metric_statistics(
-        Namespace=metrics.NAMESPACE,
-        MetricName=name,
-        Dimensions=[{"Name": "Stage", "Value": "dev"}, {"Name": "Model", "Value": model}],
-        StartTime=now - timedelta(hours=1),
-        EndTime=now + timedelta(hours=1),
-        Period=60,
-        Statistics=["Sum"],
-    )["Datapoints"]
-    return sum(point["Sum"] for point in points)
+    return counted(client, metrics.NAMESPACE, name, Stage="dev", Model=model)
 
 
 def test_new_data_starts_a_run_when_the_marker_arrives(client, model, platform, broken_input, door):
     files, _ = broken_input
     weekly = model("weekly")
+    before = {execution["executionArn"] for execution in runs.executions(weekly)}
+    fresh = lambda: [e for e in runs.executions(weekly) if e["executionArn"] not in before]  # noqa: E731
     put_input(client, platform, "weekly", {name: files[name] for name in list(files)[:1]})
-    assert runs.executions(weekly) == []
+    assert fresh() == []
     put_input(client, platform, "weekly", {**{name: files[name] for name in list(files)[:1]}, "_SUCCESS": b""})
-    started = wait_for(lambda: runs.executions(weekly), "an execution")
+    started = wait_for(fresh, "an execution")
     ended = follow(weekly, platform, started[0]["executionArn"])
     assert ended.status == "SUCCEEDED", ended.run
     assert ended.run.trigger == "new_data"
