@@ -177,8 +177,8 @@ def follow(door: FrontDoor, accepted: Answer) -> Answer:
     return wait_for(answered, f"the answer at {accepted.headers['location']}", SOON)
 
 
-def error_of(answer: Answer) -> tuple[int, str]:
-    return answer.status, answer.body["error"]["code"]
+def error_of(answer: Answer) -> tuple[int, str | None]:
+    return answer.status, answer.body.get("error", {}).get("code")
 
 
 @dataclass(frozen=True)
