@@ -8,6 +8,7 @@ from handlers.adapters.card_store import load_card
 from handlers.adapters.clients import client
 from handlers.adapters.endpoints import ONCE, SageMakerEndpoints
 from handlers.adapters.executions import StateMachineExecutions
+from handlers.adapters.front_door_counts import FrontDoorCounts
 from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.requests_table import RequestsTable
 from handlers.adapters.s3_objects import S3Objects
@@ -50,12 +51,14 @@ def looks() -> dict[str, Look]:
         model=env.model,
         fallback=env.fallback,
         pipeline=env.pipeline,
+        most_instances=env.most_instances,
         card=card,
         samples=samples,
         endpoints=SageMakerEndpoints(client("sagemaker"), client("sagemaker-runtime", ONCE)),
         executions=StateMachineExecutions(client("stepfunctions")),
         records=RecordsTable(client("dynamodb"), env.table),
         objects=objects,
+        traffic=FrontDoorCounts(client("cloudwatch"), stage=env.stage, model=env.model),
         clock=utc_now,
     )
     leaving = Drain(env.model, env.data_bucket, RequestsTable(client("dynamodb"), env.table), objects, utc_now)

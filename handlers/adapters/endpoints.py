@@ -40,7 +40,19 @@ class SageMakerEndpoints:
             raise
         # An endpoint whose creation failed may have lost its configuration.
         config = found.get("EndpointConfigName", "")
-        return EndpointState(found["EndpointStatus"], config, found.get("FailureReason", ""))
+        wanted = sum(variant.get("DesiredInstanceCount", 0) for variant in found.get("ProductionVariants", []))
+        return EndpointState(found["EndpointStatus"], config, found.get("FailureReason", ""), wanted)
+
+    def grow(self, name: str, instances: int) -> None:
+        (variant,) = self._control.describe_endpoint(EndpointName=name)["ProductionVariants"]
+        wanted = [{"VariantName": variant["VariantName"], "DesiredInstanceCount": instances}]
+        try:
+            self._control.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=wanted)
+        except ClientError as error:
+            # Its own scaling may be at it: the endpoint is Updating then, and the next look sees it.
+            if "in-progress" in error.response["Error"]["Message"].lower():
+                raise NotReady(error.response["Error"]["Message"]) from error
+            raise _understood(error) from error
 
     def invoke(self, name: str, body: bytes, content_type: str) -> bytes:
         try:

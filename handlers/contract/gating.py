@@ -57,10 +57,13 @@ class Proof(TypedDict):
     properties: GateProperties
     old_mode: str  # empty on Create
     old_endpoint: str  # empty on Create and where the old mode had none
+    old_config: str  # that endpoint's configuration
     deadline: str  # ISO 8601 UTC
     started_at: str
+    allowed: NotRequired[bool]  # nothing is lost by the switch, or somebody meant it
     proved: NotRequired[list[str]]  # what needs no second look
     suspicions: NotRequired[int]  # faults seen one after the other that another look may clear
+    grown_to: NotRequired[int]  # instances that the gate has asked the endpoint to have
     asked: NotRequired[Asked]
     execution: NotRequired[str]  # the pipeline run that the gate started
     state: NotRequired[str]  # proving, proved, failed

@@ -38,6 +38,7 @@ def opened(event: Event, *, stage: str, model: str, now: datetime) -> Proof:
         properties=properties,
         old_mode=old.get("Mode", ""),
         old_endpoint=old.get("Endpoint", ""),
+        old_config=old.get("EndpointConfig", ""),
         deadline=format_moment(now + timedelta(seconds=int(properties["BoundSeconds"]))),
         started_at=format_moment(now),
     )
@@ -126,11 +127,20 @@ STATUS = {PROVED: "SUCCESS", FAILED: "FAILED"}
 def _standing(proof: Mapping[str, Any]) -> str:
     """Return where that leaves clients, which is the first thing anybody woken up wants to know."""
     old = proof.get("old_mode")
-    return STANDING.get(proof["kind"], "").format(old=old) if old else ". Nobody is served yet."
+    kind = "update" if _is_in_place(proof) else proof["kind"]
+    return STANDING.get(kind, "").format(old=old) if old else ". Nobody is served yet."
+
+
+def _is_in_place(proof: Mapping[str, Any]) -> bool:
+    """Say whether the endpoint that answers clients was itself updated: to other counts or limits, never a model."""
+    properties = proof.get("properties") or {}
+    same = bool(proof.get("old_endpoint")) and proof["old_endpoint"] == properties.get("Endpoint")
+    return proof["kind"] == "prove" and same and proof.get("old_config") != properties.get("EndpointConfig")
 
 
 STANDING = {
     "prove": ". Clients have noticed nothing: mode {old} still answers them.",
+    "update": ". Mode {old} still answers, with the model that it had; counts and limits of its endpoint go back.",
     "drain": ". Nothing was taken away, and CloudFormation goes back to mode {old}.",
 }
 

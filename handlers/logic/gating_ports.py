@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from handlers.contract.answering import Counts
 from handlers.contract.gating import Asked
 from handlers.contract.records import Request
 
@@ -23,11 +24,15 @@ class ModelAnswered(Exception):
 
 @dataclass(frozen=True)
 class EndpointState:
-    """An endpoint as SageMaker describes it. `reason` is empty unless something failed."""
+    """An endpoint as SageMaker describes it. `reason` is empty unless something failed.
+
+    `instances` is how many it wants to have, and is to have in service: 0 where they are not counted.
+    """
 
     status: str
     config: str
     reason: str
+    instances: int = 0
 
 
 class Endpoints(Protocol):
@@ -35,6 +40,9 @@ class Endpoints(Protocol):
 
     def state(self, name: str) -> EndpointState | None:
         """Return an endpoint's state, or None when there is no such endpoint."""
+
+    def grow(self, name: str, instances: int) -> None:
+        """Have an endpoint want another number of instances; it is Updating until it has them. Raises NotReady."""
 
     def invoke(self, name: str, body: bytes, content_type: str) -> bytes:
         """Return the answer to a body. Raises NotReady and ModelAnswered."""
@@ -59,6 +67,13 @@ class Executions(Protocol):
 
     def state(self, execution: str) -> ExecutionState:
         """Return how an execution is doing."""
+
+
+class Traffic(Protocol):
+    """What the model's front door has counted."""
+
+    def counts(self, now: datetime) -> Counts:
+        """Return the counts of the days before `now`."""
 
 
 class Requests(Protocol):

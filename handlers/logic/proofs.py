@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from handlers.contract.answering import refuse_silence
+from handlers.contract.answering import refuse_loss, refuse_silence, takes_the_model_away
 from handlers.contract.card import ModelCard
 from handlers.contract.gating import Asked, Proof
+from handlers.contract.layout import are_kin
 from handlers.contract.modes import ServingMode
 from handlers.contract.records import Generation, Run
-from handlers.logic.gating_ports import Endpoints, EndpointState, Executions, ModelAnswered, NotReady
+from handlers.logic.gating_ports import Endpoints, EndpointState, Executions, ModelAnswered, NotReady, Traffic
 from handlers.logic.moments import parse_moment, seconds_between
 from handlers.logic.ports import Clock, ObjectMissing, Objects, Records
 from handlers.logic.rows import content_type
@@ -72,23 +73,25 @@ class Gate:
     model: str
     fallback: str
     pipeline: str
+    most_instances: int
     card: Callable[[], ModelCard]
     samples: Callable[[], Samples | None]
     endpoints: Endpoints
     executions: Executions
     records: Records
     objects: Objects
+    traffic: Traffic
     clock: Clock
 
 
 def look_at_sync(gate: Gate, proof: Proof) -> Verdict:
     """Is the endpoint in service as deployed, and does it answer the samples as training did?"""
-    return _in_service(gate, proof) or _answered_now(gate, proof)
+    return _in_service(gate, proof) or _large_enough(gate, proof) or _answered_now(gate, proof)
 
 
 def look_at_async(gate: Gate, proof: Proof) -> Verdict:
     """As look_at_sync, by way of the queue: the samples are sent once and their answer is waited for."""
-    return _in_service(gate, proof) or _answered_later(gate, proof)
+    return _in_service(gate, proof) or _large_enough(gate, proof) or _answered_later(gate, proof)
 
 
 def look_at_generation(gate: Gate, proof: Proof) -> Verdict:
@@ -126,26 +129,29 @@ LOOKS: dict[Wanted, Callable[[Gate, Proof], Verdict]] = {
 def prove(gate: Gate, proof: Proof) -> Verdict:
     """Look at what the mode needs, one thing after the other; the first that is not proved is the verdict."""
     mode = proof["properties"]["Mode"]
-    if silenced := _silenced(gate, proof):
-        return Verdict(FAILED, silenced)
+    if not proof.get("allowed") and (refusal := _refused_switch(gate, proof)):
+        return Verdict(FAILED, refusal)
     proved, reasons = list(proof.get("proved", [])), []
     for wanted in wanted_of(mode, gate.fallback):
         if wanted in proved:
             continue
         verdict = LOOKS[wanted](gate, proof)
         if verdict.state != PROVED:
-            return _believed(proof, verdict, {"proved": proved})
+            return _believed(proof, verdict, {"allowed": True, "proved": proved})
         proved.append(wanted.value)
         reasons.append(verdict.reason)
     return Verdict(PROVED, "; ".join(reasons) or f"mode {mode} needs no proof", {"proved": proved})
 
 
-def _silenced(gate: Gate, proof: Proof) -> str | None:
-    """Return why the switch takes every answer away although nobody said that this is meant."""
-    if not proof["old_mode"]:
-        return None
+def _refused_switch(gate: Gate, proof: Proof) -> str | None:
+    """Return why the switch takes answers away although nobody said that this is meant."""
+    before, after = proof["old_mode"], proof["properties"]["Mode"]
     acknowledged = proof["properties"]["LostAnswersAcknowledged"] == "true"
-    return refuse_silence(gate.model, proof["old_mode"], proof["properties"]["Mode"], acknowledged=acknowledged)
+    if not before or acknowledged:
+        return None
+    if takes_the_model_away(before, after):
+        return refuse_loss(gate.model, before, after, gate.traffic.counts(gate.clock()), acknowledged=False)
+    return refuse_silence(gate.model, before, after, acknowledged=False)
 
 
 def _believed(proof: Proof, verdict: Verdict, keep: dict[str, Any]) -> Verdict:
@@ -169,6 +175,31 @@ def _in_service(gate: Gate, proof: Proof) -> Verdict | None:
             doubtful=True,
         )
     return STATUSES.get(state.status, _unknown_status)(name, config, state)
+
+
+def _large_enough(gate: Gate, proof: Proof) -> Verdict | None:
+    """Return None when the endpoint has as many instances as the one of its family that it replaces has come to.
+
+    It is created with the fewest, and would meet the requests of a fleet that load has made larger.
+    """
+    name, old = proof["properties"]["Endpoint"], proof["old_endpoint"]
+    if not gate.most_instances or not old or old == name or not are_kin(old, name):
+        return None
+    replaced, state = gate.endpoints.state(old), gate.endpoints.state(name)
+    wanted = min(replaced.instances if replaced else 0, gate.most_instances)
+    if state is None or state.instances >= wanted:
+        return None
+    if proof.get("grown_to") == wanted:
+        why = state.reason or "SageMaker gave no reason"
+        return Verdict(
+            FAILED, f"endpoint {name} did not come to {wanted} instances, as many as {old} has: {why}", doubtful=True
+        )
+    try:
+        gate.endpoints.grow(name, wanted)
+    except NotReady as error:
+        return Verdict(PROVING, f"endpoint {name} cannot grow yet: {error}")
+    reason = f"endpoint {name} grows to {wanted} instances, as many as {old} has"
+    return Verdict(PROVING, reason, {"grown_to": wanted})
 
 
 def _is_in_service(name: str, config: str, state: EndpointState) -> Verdict | None:

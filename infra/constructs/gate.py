@@ -17,7 +17,14 @@ from handlers.contract.env import GateEnv
 from handlers.contract.gating import GateProperties
 from handlers.contract.records import GENERATION, POINTER, REQUEST, RUN
 from infra.constructs.function import HandlerFunction, Size
-from infra.constructs.gate_definition import gate_definition
+from infra.constructs.gate_definition import (
+    GRACE_SECONDS,
+    HAND_OVER_SECONDS,
+    LONGEST_BOUND_SECONDS,
+    LONGEST_POLL_SECONDS,
+    LOOK_SECONDS,
+    gate_definition,
+)
 from infra.constructs.log_group import LogGroup
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement, allow
@@ -25,17 +32,12 @@ from infra.constructs.request_permissions import read_answers
 from infra.constructs.score_permissions import on_items
 from infra.constructs.state_machine import add_machine
 
-#: One look may ask a model that takes a minute, and list what lies in S3.
-LOOK = Size(memory_mb=512, timeout_seconds=180)
-HAND_OVER = Size(memory_mb=256, timeout_seconds=60)
-#: CloudFormation waits for an hour at most; asynchronous requests that take longer are let go.
-DRAIN_BOUND_SECONDS = 3_300
-#: What CloudFormation allows beyond the gate's own bound, so that the answer is the gate's.
-GRACE_SECONDS = 300
-
-
+LOOK = Size(memory_mb=512, timeout_seconds=LOOK_SECONDS)
+HAND_OVER = Size(memory_mb=256, timeout_seconds=HAND_OVER_SECONDS)
+#: Asynchronous requests that take longer are let go.
+DRAIN_BOUND_SECONDS = LONGEST_BOUND_SECONDS
 #: Longer waits would leave no time within CloudFormation's hour.
-LONGEST_PACE = 600
+LONGEST_DRAIN_SECONDS = 600
 
 
 class BadPace(ValueError):
@@ -55,13 +57,16 @@ class Pace:
     @classmethod
     def from_settings(cls, *, drain: str | None, gate_poll: str | None) -> Self:
         """Return the pace that the command line asks for. Raises BadPace."""
-        given = {"drain_seconds": ("drain", drain), "poll_seconds": ("gate_poll", gate_poll)}
+        given = {
+            "drain_seconds": ("drain", drain, LONGEST_DRAIN_SECONDS),
+            "poll_seconds": ("gate_poll", gate_poll, LONGEST_POLL_SECONDS),
+        }
         return cls(**{field: _seconds(*setting) for field, setting in given.items() if setting[1] is not None})
 
 
-def _seconds(name: str, text: str) -> int:
-    if not str(text).isdecimal() or not 1 <= int(text) <= LONGEST_PACE:
-        raise BadPace(f"-c {name}={text}: write whole seconds, 1 to {LONGEST_PACE}")
+def _seconds(name: str, text: str, most: int) -> int:
+    if not str(text).isdecimal() or not 1 <= int(text) <= most:
+        raise BadPace(f"-c {name}={text}: write whole seconds, 1 to {most}")
     return int(text)
 
 

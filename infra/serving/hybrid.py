@@ -4,6 +4,7 @@ from constructs import Construct
 
 from infra.constructs.families import FAMILIES
 from infra.constructs.parts import Parts
+from infra.constructs.permissions import Statement
 from infra.constructs.request_permissions import remember_answers
 from infra.serving.precompute import PrecomputeServing
 
@@ -17,3 +18,7 @@ class HybridServing(PrecomputeServing):
         self.fallback = self.outputs["Fallback"] = parts.spec.hybrid.fallback
         self._answer_live(FAMILIES[self.fallback](self, self.fallback.capitalize(), parts=parts))
         self.front_door_permissions += remember_answers(parts)
+
+    def _loss_permissions(self) -> list[Statement]:
+        """Return nothing: what has no score is asked of the model."""
+        return []

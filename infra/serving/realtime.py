@@ -8,6 +8,8 @@ from infra.serving.base import Serving
 
 
 class RealtimeServing(Serving):
+    proof_seconds = 1_800  # an endpoint that replaces one that load has made larger has to grow first
+
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id, parts=parts)
         self._answer_live(RealtimeEndpoint(self, "Realtime", parts=parts))

@@ -20,6 +20,7 @@ _OBJECTS = r"<DataBucket\.Arn>"
 WILDCARDS = [
     Wildcard(r"cloudwatch:PutMetricData", r"\*", "The action knows no resources; a condition names the namespace."),
     Wildcard(r"ecr:GetAuthorizationToken", r"\*", "The action knows no resources; it only logs in to the registry."),
+    Wildcard(r"cloudwatch:GetMetricData", r"\*", "The action knows neither resources nor namespaces; it only reads."),
     Wildcard(r"sagemaker:ListTags", r"\*", "Step Functions asks for tags of whatever its job turned into."),
     Wildcard(
         r"logs:(\w+LogDelivery|ListLogDeliveries|\w+ResourcePolic(y|ies)|DescribeLogGroups)",
@@ -41,6 +42,11 @@ WILDCARDS = [
         r"logs:\w+",
         r"arn:.*:log-group:/aws/sagemaker/Endpoints/(dev|prod)-[a-z0-9]+-[a-z]+-[0-9a-f]{6}:\*",
         "SageMaker names the log streams of an endpoint after its instances.",
+    ),
+    Wildcard(
+        r"sagemaker:DescribeEndpoint",
+        r"arn:.*:endpoint/(dev|prod)-[a-z0-9]+-(realtime|async)-\?{6}",
+        "The endpoint that a new one replaces is called like it but for the digest of its model.",
     ),
     Wildcard(
         r"states:DescribeExecution",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,11 @@ MODEL = """
 def entry(name: str = "churn", mode: str = "precompute", schedule: str = "rate(1 day)", more: str = "") -> str:
     """Return one entry of models.yaml; `more` are further lines, indented by four."""
     return MODEL.format(name=name, mode=mode, schedule=schedule) + more
+
+
+def without_identity(logical_id: str) -> str:
+    """Return a logical id without the identity of an endpoint, which follows upon the family's name."""
+    return re.sub(r"^(Serving(?:Realtime|Serverless|Async))[0-9a-f]{6}", r"\1", logical_id)
 
 
 class Template:
@@ -55,8 +61,8 @@ class Template:
         return properties
 
     def starting_with(self, prefix: str, kind: str) -> dict[str, Any]:
-        """Return the properties of the one resource of a type whose logical id starts so."""
-        (resource,) = [r for id, r in self.of_type(kind).items() if id.startswith(prefix)]
+        """Return the properties of the one resource of a type whose logical id, an identity left out, starts so."""
+        (resource,) = [r for id, r in self.of_type(kind).items() if without_identity(id).startswith(prefix)]
         return resource["Properties"]
 
 

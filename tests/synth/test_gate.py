@@ -4,10 +4,18 @@ import json
 
 import pytest
 
+from handlers.contract.answering import ANSWERS, ASKS_THE_MODEL
 from handlers.contract.env import GateEnv
 from handlers.contract.gating import GateProperties
-from infra.constructs.gate import GRACE_SECONDS, BadPace, Pace
-from infra.constructs.gate_definition import MACHINE_TIMEOUT_SECONDS, SUBSTITUTIONS, gate_definition
+from handlers.contract.modes import ServingMode
+from infra.constructs.gate import BadPace, Pace
+from infra.constructs.gate_definition import (
+    GRACE_SECONDS,
+    LONGEST_POLL_SECONDS,
+    MACHINE_TIMEOUT_SECONDS,
+    SUBSTITUTIONS,
+    gate_definition,
+)
 from tests.synth.cloudformation import text_of, texts_of
 from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
 
@@ -58,6 +66,32 @@ def test_the_answer_is_the_gates_own_within_the_hour_that_cloudformation_waits(m
     for resource in (gate(served(mode, more)), drain(served(mode, more))):
         assert int(resource["BoundSeconds"]) + GRACE_SECONDS == int(resource["ServiceTimeout"]) <= 3600
     assert MACHINE_TIMEOUT_SECONDS > 3600
+
+
+@pytest.mark.parametrize("mode", ["precompute", "realtime"])
+def test_a_look_that_fails_to_the_last_leaves_time_for_the_gates_own_answer(mode: str, served: Served):
+    """The worst that can happen at the bound: a wait has just begun, and the look after it times out each time."""
+    template = served(mode)
+    timeout = {
+        f["Handler"].split(".")[1]: f["Timeout"] for f in template.properties("AWS::Lambda::Function") if "Timeout" in f
+    }
+    look = STATES["Prove"]
+    waits = [
+        min(rule["IntervalSeconds"] * rule["BackoffRate"] ** number, rule["MaxDelaySeconds"])
+        for rule in look["Retry"]
+        for number in range(rule["MaxAttempts"])
+    ]
+    assert look["TimeoutSeconds"] == timeout["prove"]
+    worst = (
+        timeout["gate"] + LONGEST_POLL_SECONDS + (1 + len(waits)) * timeout["prove"] + sum(waits) + timeout["answer"]
+    )
+    assert worst <= GRACE_SECONDS
+
+
+def test_no_pace_is_longer_than_the_grace_allows_for():
+    Pace.from_settings(drain="600", gate_poll=str(LONGEST_POLL_SECONDS))
+    with pytest.raises(BadPace, match=f"1 to {LONGEST_POLL_SECONDS}"):
+        Pace.from_settings(drain=None, gate_poll=str(LONGEST_POLL_SECONDS + 1))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +151,7 @@ def logs(template: Template) -> set[tuple[str, str]]:
     return {("logs:CreateLogStream", f"<{group}.Arn>"), ("logs:PutLogEvents", f"<{group}.Arn>")}
 
 
+GROW = "sagemaker:UpdateEndpointWeightsAndCapacities"
 ENDPOINT = r"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:endpoint/"
 
 
@@ -125,17 +160,42 @@ ENDPOINT = r"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:endpo
     [
         ("batch", "", set()),
         ("precompute", "", set()),
-        ("realtime", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"}),
+        ("realtime", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint", GROW}),
         ("serverless", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"}),
         ("hybrid", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"}),
-        ("async", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpointAsync"}),
+        ("async", "", {"sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpointAsync", GROW}),
     ],
 )
 def test_who_looks_may_ask_the_modes_own_endpoint_and_no_other(mode: str, more: str, asks: set[str], served: Served):
     template = served(mode, more)
     found = {(a, p) for a, p in allowed(template, "GateProveRole") if a.startswith("sagemaker:")}
+    own = environments(template)["prove"].endpoint
     assert {action for action, _ in found} == asks
-    assert {place for _, place in found} <= {ENDPOINT + environments(template)["prove"].endpoint}
+    # How many instances the endpoint has that this one replaces, it may see: one of any identity, but of this family.
+    replaced = {("sagemaker:DescribeEndpoint", f"{ENDPOINT}{own[:-6]}??????")} if GROW in asks else set()
+    assert {(action, place) for action, place in found if place != ENDPOINT + own} == replaced
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "most"),
+    [
+        ("realtime", "", 4),
+        ("realtime", "    realtime: { instance_count: 3, max_instances: 3 }\n", 3),
+        ("async", "    async: { max_instances: 7 }\n", 7),
+        ("async", "    async: { instance_type: ml.t2.medium, max_instances: 7 }\n", 1),
+        ("hybrid", "    hybrid: { fallback: realtime }\n", 4),
+        ("serverless", "", 0),
+        ("precompute", "", 0),
+    ],
+)
+def test_the_gate_knows_how_far_an_endpoint_may_grow(mode: str, more: str, most: int, served: Served):
+    assert environments(served(mode, more))["prove"].most_instances == most
+
+
+@pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
+def test_only_a_mode_that_takes_the_model_away_looks_at_the_counts(mode: str, more: str, served: Served):
+    reads = "cloudwatch:GetMetricData" in {action for action, _ in allowed(served(mode, more), "GateProveRole")}
+    assert reads is (ANSWERS[ServingMode(mode)] and not ASKS_THE_MODEL[ServingMode(mode)])
 
 
 @pytest.mark.parametrize(("mode", "starts"), [("batch", False), ("realtime", False), ("precompute", True)])

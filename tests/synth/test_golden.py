@@ -16,6 +16,9 @@ GOLDEN = Path(__file__).with_name("golden")
 _DIGESTS = [
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"FrontDoor(Version|HandlerRole)[0-9a-f]{10}[0-9A-F]{8}"), r"FrontDoor\1<digest>"),
+    (re.compile(r"(-(realtime|serverless|async)-)[0-9a-f]{6}\b"), r"\1<identity>"),
+    (re.compile(r"(Serving(Realtime|Serverless|Async))[0-9a-f]{6}([A-Z]\w*?)[0-9A-F]{8}\b"), r"\1<identity>\3"),
+    (re.compile(r"(Alarms(Endpoint|Requests)[A-Z][a-z]+)[0-9a-f]{6}[0-9A-F]{8}\b"), r"\1<identity>"),
     (re.compile(r'"Release": "[0-9a-f]{10}"'), '"Release": "<digest>"'),
     (re.compile(r'(MODEL_VERSION": |"Value": |"ModelVersion": )"[0-9a-f]{12}"'), r'\1"<version>"'),
 ]

@@ -219,10 +219,10 @@ IN_EVERY_MODE = {"FrontDoorName", "Mode", "ModelVersion", "PredictUrl", "TableNa
     [
         ("batch", {"StateMachineArn"}),
         ("precompute", {"StateMachineArn"}),
-        ("hybrid", {"StateMachineArn", "EndpointName"}),
-        ("realtime", {"EndpointName"}),
-        ("serverless", {"EndpointName"}),
-        ("async", {"EndpointName", "SuccessTopicArn", "ErrorTopicArn"}),
+        ("hybrid", {"StateMachineArn", "EndpointName", "Fallback", "MemoryMb"}),
+        ("realtime", {"EndpointName", "InstanceType", "InstanceCount"}),
+        ("serverless", {"EndpointName", "MemoryMb"}),
+        ("async", {"EndpointName", "InstanceType", "SuccessTopicArn", "ErrorTopicArn"}),
     ],
 )
 def test_outputs_are_those_that_the_command_line_reads(mode: str, beside: set[str], served: Served):

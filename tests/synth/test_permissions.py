@@ -20,12 +20,12 @@ EVERYTHING = (
 
 
 def wildcards(template: Template) -> Iterator[tuple[str, list[str], str]]:
-    """Yield logical id, actions and resource of every Allow statement with a `*` in it."""
+    """Yield logical id, actions and resource of every Allow statement with a `*` or a `?` in it."""
     for id, resource in template.resources.items():
         for statement in statements_of(resource):
             actions = texts_of(statement["Action"])
             for place in texts_of(statement["Resource"]):
-                if statement["Effect"] == "Allow" and "*" in f"{actions}{place}":
+                if statement["Effect"] == "Allow" and re.search("[*?]", f"{actions}{place}"):
                     yield id, actions, place
 
 

@@ -2,12 +2,13 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
 from handlers.contract.modes import AVAILABLE
 from tests.synth.cloudformation import statements_of, texts_of, waits_for
-from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
+from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry, without_identity, write_code_folder
 
 #: What a switch leaves as it is, to the letter: what callers hold on to, and what data lies in.
 UNTOUCHED = {
@@ -44,9 +45,13 @@ HAS = {
 
 
 def ids(template: Template) -> dict[str, str]:
-    """Return logical id -> type, leaving out what a release of the front door is meant to exchange."""
+    """Return logical id -> type, leaving out what a release of the front door is meant to exchange.
+
+    Alarms on an endpoint come without its identity: each endpoint has its own.
+    """
     exchanged = re.compile(r"FrontDoor(Version|HandlerRole)[0-9a-f]{10}")
-    return {id: r["Type"] for id, r in template.resources.items() if not exchanged.match(id)}
+    own = re.compile(r"(Alarms(?:Endpoint|Requests)[A-Z][a-z]+)[0-9a-f]{6}[0-9A-F]{8}")
+    return {own.sub(r"\1", id): r["Type"] for id, r in template.resources.items() if not exchanged.match(id)}
 
 
 def group_of(id: str) -> str | None:
@@ -206,14 +211,88 @@ def test_a_role_that_is_allowed_something_else_is_another_role(served: Served):
     assert front_door_role(small)[0] == front_door_role(served("realtime", "    realtime: { max_instances: 9 }\n"))[0]
 
 
-def test_another_instance_type_is_another_endpoint_and_other_settings_are_not(served: Served):
-    def name(more: str) -> str:
-        return served("realtime", more).only("AWS::SageMaker::Endpoint")["EndpointName"]
+FAMILIES = ["realtime", "serverless", "async"]
+#: Settings that make another SageMaker model, or have it run on something else.
+ANOTHER = {
+    "environment": "    environment: { A: b }\n",
+    "image": "    framework_version: 1.4-2-py312\n",
+    "image of one's own": "    image: 111122223333.dkr.ecr.eu-west-1.amazonaws.com/mine/churn:7\n",
+    "artifact": "    artifact: s3://models-of-mine/churn/model.tar.gz\n",
+    "instances": "    realtime: { instance_type: ml.m5.xlarge }\n    async: { instance_type: ml.m5.xlarge }\n"
+    "    serverless: { memory_mb: 4096 }\n",
+}
+#: Settings that an endpoint takes while it serves.
+IN_PLACE = {
+    "realtime": "    realtime: { instance_count: 3, concurrent_requests_per_model: 9 }\n",
+    "serverless": "    serverless: { max_concurrency: 7, provisioned_concurrency: 2 }\n",
+    "async": "    async: { max_instances: 7, max_concurrent_per_instance: 2, backlog_per_instance: 3 }\n",
+}
 
-    usual = name("")
-    assert name("    realtime: { instance_type: ml.m5.xlarge }\n") != usual
-    assert name("    realtime: { instance_count: 3 }\n") == usual
-    assert name("    environment: { A: b }\n") == usual
+
+def endpoint_name(template: Template) -> str:
+    return template.only("AWS::SageMaker::Endpoint")["EndpointName"]
+
+
+def own_ids(template: Template, family: str) -> set[str]:
+    """Return the logical ids of what belongs to the endpoint alone; the topics belong to whoever listens."""
+    kept = re.compile(r"ServingAsync(Success|Error)|AlarmsLiveRefused")
+    return {id for id in template.resources if group_of(id) in (family, *ENDPOINT_ALARMS) and not kept.match(id)}
+
+
+ENDPOINT_ALARMS = ("alarms on calls", "alarms on concurrency", "alarms on the queue")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("more", ANOTHER.values(), ids=ANOTHER)
+def test_another_model_is_another_endpoint_and_nothing_of_the_old_one_is_touched(
+    more: str, family: str, served: Served
+):
+    """Updated in place, the endpoint that serves would have the new model before the gate has proved it."""
+    old, new = served(family), served(family, more)
+    assert endpoint_name(old) != endpoint_name(new)
+    assert own_ids(old, family)
+    assert not own_ids(old, family) & own_ids(new, family)
+    assert {without_identity(id)[:-8] for id in own_ids(old, family) if id.startswith("Serving")} == {
+        without_identity(id)[:-8] for id in own_ids(new, family) if id.startswith("Serving")
+    }
+
+
+def test_isolation_is_part_of_what_a_model_is(served: Served):
+    open_network = "    network_isolation: false\n"
+    for family, changes in (("realtime", True), ("async", True), ("serverless", False)):
+        assert (endpoint_name(served(family)) != endpoint_name(served(family, open_network))) is changes
+
+
+def test_a_model_that_was_trained_again_stands_beside_the_old_one_in_hybrid_too(synth: Synth, tmp_path_factory):
+    from infra.stacks import add_stacks, new_app
+    from turnout.config import load, stage
+
+    root = tmp_path_factory.mktemp("retrained")
+    write_code_folder(root / "model_code/churn")
+    text = "models:" + entry(mode="hybrid", more="    hybrid: { fallback: realtime }\n")
+    (root / "models.yaml").write_text(text)
+    names = {}
+    for weights in ("1", "2", "1"):
+        (root / "model_code/churn/artifact/weights.json").write_text(weights)
+        app = new_app(tmp_path_factory.mktemp("assembly"))
+        add_stacks(app, load(root / "models.yaml", root=root), stage=stage("dev"))
+        app.synth()
+        template = Template(Path(app.outdir) / "turnout-dev-churn.template.json")
+        assert names.setdefault(weights, endpoint_name(template)) == endpoint_name(template)
+    assert len(set(names.values())) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_counts_and_limits_are_changed_in_place(family: str, served: Served):
+    old, new = served(family), served(family, IN_PLACE[family])
+    assert old.text != new.text
+    assert own_ids(old, family) == own_ids(new, family)
+    assert endpoint_name(old) == endpoint_name(new)
+
+
+def test_what_listens_to_asynchronous_answers_keeps_its_topics(served: Served):
+    old, new = served("async"), served("async", ANOTHER["environment"])
+    assert set(old.of_type("AWS::SNS::Topic")) == set(new.of_type("AWS::SNS::Topic"))
 
 
 def test_the_mode_tags_only_what_it_costs(precompute: Template):

@@ -1,11 +1,12 @@
 """A gate whose world is in memory: endpoints, executions and requests that a test sets up."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from handlers.contract import layout
+from handlers.contract.answering import Counts
 from handlers.contract.card import Feature, ModelCard
 from handlers.contract.gating import Asked, Proof
 from handlers.contract.records import Generation, Pointer, Request, Run
@@ -36,9 +37,14 @@ class FakeEndpoints:
     answer: bytes | Exception = RIGHT
     asked: list[tuple[str, bytes, str]] = field(default_factory=list)
     queued: list[tuple[str, bytes, str]] = field(default_factory=list)
+    grown: list[tuple[str, int]] = field(default_factory=list)
 
     def state(self, name: str) -> EndpointState | None:
         return self.states.get(name)
+
+    def grow(self, name: str, instances: int) -> None:
+        self.grown.append((name, instances))
+        self.states[name] = replace(self.states[name], status="Updating", instances=instances)
 
     def invoke(self, name: str, body: bytes, content_type: str) -> bytes:
         self.asked.append((name, body, content_type))
@@ -76,22 +82,37 @@ class FakeRequests:
         return (request for request in self.stored if request.waits_until > format_moment(now))
 
 
+@dataclass
+class FakeTraffic:
+    """Counts that a test sets, and how often they were read."""
+
+    counted: Counts = field(default_factory=Counts)
+    reads: int = 0
+
+    def counts(self, now):
+        self.reads += 1
+        return self.counted
+
+
 class World:
     """One model's gate and drain; `look` is what the gate's machine repeats."""
 
-    def __init__(self, fallback: str = "", samples: dict | None = SAMPLES) -> None:
+    def __init__(self, fallback: str = "", samples: dict | None = SAMPLES, most_instances: int = 4) -> None:
         self.clock, self.records, self.objects = FakeClock(), FakeRecords(), FakeObjects()
         self.endpoints, self.executions, self.requests = FakeEndpoints(), FakeExecutions(), FakeRequests()
+        self.traffic = FakeTraffic()
         self.gate = Gate(
             model="m",
             fallback=fallback,
             pipeline="pipeline",
+            most_instances=most_instances,
             card=lambda: CARD,
             samples=lambda: read_samples(json.dumps(samples).encode(), CARD) if samples is not None else None,
             endpoints=self.endpoints,
             executions=self.executions,
             records=self.records,
             objects=self.objects,
+            traffic=self.traffic,
             clock=self.clock,
         )
         self.drain = Drain("m", "data", self.requests, self.objects, self.clock)
@@ -118,8 +139,10 @@ class World:
                 self.clock.advance(5)
         return proof
 
-    def in_service(self, config: str = "m-config-new", name: str = "dev-m-realtime-1a2b3c") -> None:
-        self.endpoints.states[name] = EndpointState("InService", config, "")
+    def in_service(
+        self, config: str = "m-config-new", name: str = "dev-m-realtime-1a2b3c", instances: int = 1, reason: str = ""
+    ) -> None:
+        self.endpoints.states[name] = EndpointState("InService", config, reason, instances)
 
     def show(self, generation_id: str = "20261123T060000Z", version: str = "v7", age: int = 60) -> None:
         """Make a generation visible that was scored `age` seconds ago."""

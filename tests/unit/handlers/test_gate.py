@@ -14,7 +14,10 @@ from handlers.adapters.clients import client
 from handlers.adapters.cloudformation import deliver
 from handlers.adapters.endpoints import SageMakerEndpoints
 from handlers.adapters.executions import StateMachineExecutions
+from handlers.adapters.front_door_counts import FrontDoorCounts
 from handlers.adapters.requests_table import RequestsTable
+from handlers.contract import metrics
+from handlers.contract.answering import Counts
 from handlers.contract.env import GateEnv
 from handlers.contract.records import Pointer
 from handlers.logic.gating import opened
@@ -77,8 +80,8 @@ def gated(aws, monkeypatch):
     stack = client("cloudformation").create_stack(StackName="turnout-dev-m", TemplateBody=template)["StackId"]
     environment = GateEnv(
         stage="dev", model="m", mode="precompute", model_version="v7", table=TABLE, spec_bucket=BUCKET,
-        spec_key="card.json", samples_bucket="", samples_key="", endpoint="", endpoint_config="", fallback="",
-        pipeline=MACHINE, gate_machine=MACHINE, data_bucket=BUCKET,
+        spec_key="card.json", samples_bucket="", samples_key="", endpoint="", endpoint_config="", most_instances=0,
+        fallback="", pipeline=MACHINE, gate_machine=MACHINE, data_bucket=BUCKET,
     )  # fmt: skip
     for name, value in environment.to_environ().items():
         monkeypatch.setenv(name, value)
@@ -279,12 +282,68 @@ def test_an_endpoint_that_is_not_there_has_no_state():
         SageMakerEndpoints(Raising(refused("ThrottlingException", "slow down")), None).state("e")
 
 
-def test_an_endpoints_state_is_read_from_sagemaker(aws):
+@pytest.fixture
+def endpoint(aws):
+    """An endpoint `e` with one instance."""
     sagemaker = client("sagemaker")
     sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE)
     variant = {"VariantName": "A", "ModelName": "model", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName="config", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="config")
-    found = SageMakerEndpoints(sagemaker, None).state("e")
-    assert (found.status, found.config, found.reason) == ("InService", "config", "")
-    assert SageMakerEndpoints(sagemaker, None).state("other") is None
+    return sagemaker
+
+
+def test_an_endpoints_state_is_read_from_sagemaker(endpoint):
+    found = SageMakerEndpoints(endpoint, None).state("e")
+    assert (found.status, found.config, found.reason, found.instances) == ("InService", "config", "", 1)
+    assert SageMakerEndpoints(endpoint, None).state("other") is None
+
+
+def test_an_endpoint_is_asked_to_want_more_instances(endpoint):
+    SageMakerEndpoints(endpoint, None).grow("e", 3)
+    assert SageMakerEndpoints(endpoint, None).state("e").instances == 3
+
+
+def test_an_endpoint_that_is_changing_already_can_be_asked_again_later(endpoint):
+    class Busy:
+        describe_endpoint = endpoint.describe_endpoint
+
+        def update_endpoint_weights_and_capacities(self, **request):
+            raise refused("ValidationException", 'Cannot update in-progress endpoint "arn:...:endpoint/e".')
+
+    with pytest.raises(NotReady, match="in-progress"):
+        SageMakerEndpoints(Busy(), None).grow("e", 3)
+
+
+def put(hours_ago, stage="dev", **values):
+    dimensions = [{"Name": "Stage", "Value": stage}, {"Name": "Model", "Value": "m"}]
+    moment = utc_now() - timedelta(hours=hours_ago)
+    data = [
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": moment, "Value": value}
+        for name, value in values.items()
+    ]
+    client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
+
+
+def test_what_the_front_door_counted_in_a_week_is_summed(aws):
+    put(2, Requests=9, PredictionRequests=7, Hits=4, Misses=2, Keyless=3)
+    put(100, Requests=1, PredictionRequests=1, Hits=1, Misses=0, Keyless=0)
+    put(24 * 8, Requests=50, PredictionRequests=50, Hits=50)
+    put(2, stage="prod", PredictionRequests=100)
+    found = FrontDoorCounts(client("cloudwatch"), stage="dev", model="m").counts(utc_now())
+    assert found == Counts(requests=8, hits=5, misses=2, keyless=3)
+
+
+def test_a_front_door_that_tells_no_predictions_apart_counts_every_request(aws):
+    put(2, Requests=9, Hits=4, Misses=2)
+    found = FrontDoorCounts(client("cloudwatch"), stage="dev", model="m").counts(utc_now())
+    assert (found, found.without_key) == (Counts(requests=9, hits=4, misses=2, keyless=None), 3)
+
+
+def test_the_gate_reads_the_counts_of_its_own_model(gated, listener):
+    put(2, PredictionRequests=7, Keyless=7)
+    asked_for = asked(listener.url, gated, Mode="precompute", Endpoint="")
+    asked_for["OldResourceProperties"]["Mode"] = "realtime"
+    seen = prove.handler(opened(asked_for, stage="dev", model="m", now=utc_now()), None)
+    assert (seen["state"], "7 requests: none of them was looked up" in seen["reason"]) == ("failed", True)
+    assert executions() == []

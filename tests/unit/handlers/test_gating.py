@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from handlers.contract.answering import ANSWERS, ASKS_THE_MODEL, Counts
 from handlers.contract.errors import PERMANENT_RUN_ERRORS
-from handlers.contract.modes import AVAILABLE
+from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.logic import gating
 from handlers.logic.gating_ports import EndpointState, ExecutionState, ModelAnswered, NotReady
 from handlers.logic.proofs import LOOKS, STATUSES, WANTED, Wanted, execution_name, wanted_of
@@ -101,6 +102,55 @@ def test_a_switch_that_silences_a_model_must_be_acknowledged(world, old):
     said = world.look(world.asked(old={"Mode": old}, LostAnswersAcknowledged="true", **asked))
     assert said["state"] == "proved"
     assert world.look(world.asked("Create", **asked))["state"] == "proved"
+
+
+QUIET, COVERED = Counts(), Counts(requests=500, hits=500, keyless=0)
+#: What the front door counted, where a switch to precompute would leave somebody without an answer, or may.
+LOSSES = {
+    "a key without a score": Counts(requests=500, hits=499, misses=1, keyless=0),
+    "a prediction without a key": Counts(requests=500, hits=499, misses=0, keyless=1),
+    "what an older front door did not tell apart": Counts(requests=500, hits=499, misses=0),
+    "live requests, of which no count says whose key has a score": Counts(requests=500, keyless=0),
+}
+TO_LOOKUPS = {"Mode": "precompute", "Endpoint": ""}
+
+
+@pytest.mark.parametrize("old", ["hybrid", "realtime", "serverless", "async"])
+@pytest.mark.parametrize("counts", LOSSES.values(), ids=LOSSES)
+def test_a_switch_that_takes_the_model_away_must_be_acknowledged(world, old, counts):
+    world.show()
+    world.traffic.counted = counts
+    state, reason = verdict(world.look(world.asked(old={"Mode": old}, **TO_LOOKUPS)))
+    assert (state, "write `acknowledge: [lost-answers]`" in reason) == ("failed", True)
+    assert "it got 500 requests: " in reason
+    assert (f"{counts.hits} keys had a score, {counts.misses} had none" in reason) is bool(counts.hits)
+    said = world.look(world.asked(old={"Mode": old}, LostAnswersAcknowledged="true", **TO_LOOKUPS))
+    assert said["state"] == "proved"
+
+
+@pytest.mark.parametrize("counts", [QUIET, COVERED], ids=["nobody asked", "every key had a score"])
+def test_a_switch_to_lookups_that_takes_nothing_needs_no_word(world, counts):
+    world.show()
+    world.traffic.counted = counts
+    assert world.look(world.asked(old={"Mode": "hybrid"}, **TO_LOOKUPS))["state"] == "proved"
+
+
+@pytest.mark.parametrize("old", ["batch", "precompute"])
+def test_counts_are_not_asked_for_where_the_model_answered_nobody(world, old):
+    world.show()
+    assert world.look(world.asked(old={"Mode": old}, **TO_LOOKUPS))["state"] == "proved"
+    assert world.traffic.reads == 0
+
+
+def test_counts_are_read_once_however_long_the_proof_takes(world):
+    world.traffic.counted = COVERED
+    assert world.look(world.asked(old={"Mode": "hybrid"}, **TO_LOOKUPS), times=5)["state"] == "proving"
+    assert world.traffic.reads == 1
+
+
+def test_the_tables_of_who_is_answered_agree():
+    assert ANSWERS.keys() == ASKS_THE_MODEL.keys() == set(ServingMode)
+    assert all(ANSWERS[mode] for mode, asks in ASKS_THE_MODEL.items() if asks)
 
 
 def test_a_mode_that_nobody_knows_is_an_error(world):
@@ -241,6 +291,85 @@ def test_more_samples_than_a_request_carries_are_cut_not_refused():
     world.endpoints.answer = RIGHT.splitlines(keepends=True)[0] * 10_000
     assert world.look(world.asked())["state"] == "proved"
     assert len(world.endpoints.asked[0][1]) <= 100_000
+
+
+# Another model of the same mode: a new endpoint in the place of one that load has made larger
+
+REPLACED = "dev-m-realtime-0f0f0f"
+REPLACING = {"Mode": "realtime", "Endpoint": REPLACED, "EndpointConfig": "m-config-old"}
+
+
+def test_a_new_endpoint_grows_to_the_size_of_the_one_it_replaces_before_it_is_asked(world):
+    world.in_service(instances=1)
+    world.in_service("m-config-old", REPLACED, instances=3)
+    proof = world.look(world.asked(old=REPLACING))
+    assert verdict(proof) == ("proving", f"endpoint {ENDPOINT} grows to 3 instances, as many as {REPLACED} has")
+    assert (world.endpoints.grown, world.endpoints.asked) == ([(ENDPOINT, 3)], [])
+    proof = world.look(proof)
+    assert verdict(proof) == ("proving", f"endpoint {ENDPOINT} is Updating")
+    world.in_service(instances=3)
+    assert (world.look(proof)["state"], len(world.endpoints.grown)) == ("proved", 1)
+
+
+def test_it_grows_no_further_than_it_may(world):
+    world.in_service(instances=1)
+    world.in_service("m-config-old", REPLACED, instances=9)
+    world.look(world.asked(old=REPLACING))
+    assert world.endpoints.grown == [(ENDPOINT, 4)]
+
+
+@pytest.mark.parametrize(
+    ("old", "instances", "most"),
+    [(REPLACED, 1, 4), (REPLACED, 0, 4), ("dev-m-async-0f0f0f", 3, 4), (ENDPOINT, 3, 4), (REPLACED, 3, 0), ("", 3, 4)],
+    ids=["as large", "at rest", "another family", "the same endpoint", "serverless", "none"],
+)
+def test_it_stays_as_it_is_where_nothing_larger_is_replaced(old, instances, most):
+    world = World(most_instances=most)
+    world.in_service("m-config-old", old, instances=instances)
+    world.in_service(instances=1)
+    assert world.look(world.asked(old={**REPLACING, "Endpoint": old}))["state"] == "proved"
+    assert world.endpoints.grown == []
+
+
+def test_an_old_endpoint_that_somebody_deleted_keeps_nothing_from_being_proved(world):
+    world.in_service(instances=1)
+    assert world.look(world.asked(old=REPLACING))["state"] == "proved"
+
+
+def test_a_proof_fails_with_sagemakers_reason_where_there_are_no_more_instances(world):
+    world.in_service(instances=1)
+    world.in_service("m-config-old", REPLACED, instances=3)
+    proof = world.look(world.asked(old=REPLACING))
+    world.in_service(instances=1, reason="Unable to provision requested ML compute capacity")
+    state, reason = verdict(world.look(proof, times=3))
+    assert (state, "did not come to 3 instances" in reason) == ("failed", True)
+    assert "Unable to provision" in reason
+    assert len(world.endpoints.grown) == 1
+
+
+def test_an_endpoint_that_its_own_scaling_is_changing_is_asked_again(world):
+    world.in_service(instances=1)
+    world.in_service("m-config-old", REPLACED, instances=3)
+
+    def busy(name, instances):
+        raise NotReady("Cannot update in-progress endpoint")
+
+    grow, world.endpoints.grow = world.endpoints.grow, busy
+    proof = world.look(world.asked(old=REPLACING))
+    assert (proof["state"], "cannot grow yet" in proof["reason"]) == ("proving", True)
+    world.endpoints.grow = grow
+    assert "grows to 3" in world.look(proof)["reason"]
+
+
+def test_a_failure_after_an_update_in_place_does_not_say_that_clients_noticed_nothing(world):
+    world.in_service("m-config-old")
+    asked = world.asked(old={"Mode": "realtime", "Endpoint": ENDPOINT, "EndpointConfig": "m-config-old"})
+    told = json.loads(gating.answer_of(world.look(asked, times=5)))["Reason"]
+    assert told.endswith(
+        "Mode realtime still answers, with the model that it had; counts and limits of its endpoint go back."
+    )
+    beside = json.loads(gating.answer_of(world.look(world.asked(old=REPLACING), times=5)))["Reason"]
+    assert beside.endswith("Clients have noticed nothing: mode realtime still answers them.")
 
 
 # Endpoints that answer later
