@@ -1,9 +1,14 @@
-"""Changing the word and deploying again, with the real CDK CLI."""
+"""Changing the word, or the model behind it, and deploying again, with the real CDK CLI."""
 
+import json
 import shutil
+import threading
+from contextlib import contextmanager
 
-from tests.integration.conftest import CONFIG, ROOT
-from tests.integration.pipeline_runs import put_input, run
+import pytest
+
+from tests.integration.conftest import CONFIG, ROOT, STAGE
+from tests.integration.pipeline_runs import put_input, run, wait_for
 from turnout.config import edit_mode
 
 
@@ -51,3 +56,97 @@ def test_one_word_turns_409_into_scores_at_the_same_url(client, cdk, model, plat
         k: v for k, v in in_precompute.items() if v[0].startswith(client_facing)
     }
     assert {stack: last_update(client, stack) for stack in others} == untouched
+
+
+@contextmanager
+def asked_all_along(door, model, features):
+    """Ask without a pause; yield the list of (status, version, prediction) that grows meanwhile."""
+    answers, over = [], threading.Event()
+
+    def ask():
+        while not over.is_set():
+            answer = door.predict(model, {"features": features})
+            answers.append((answer.status, answer.body.get("model_version"), answer.body.get("prediction")))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        asking.join()
+
+
+def endpoints_of(client, name: str) -> list[str]:
+    found = client("sagemaker").list_endpoints(NameContains=f"-{name}-")["Endpoints"]
+    return [entry["EndpointName"] for entry in found]
+
+
+def scale_to_two(client, endpoint: str) -> None:
+    """Have scaling keep a second instance, as load would."""
+    scaling, variant = client("application-autoscaling"), f"endpoint/{endpoint}/variant/AllTraffic"
+    dimension = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    scaling.register_scalable_target(ResourceId=variant, MinCapacity=2, MaxCapacity=4, **dimension)
+
+    def is_larger() -> bool:
+        (described,) = client("sagemaker").describe_endpoint(EndpointName=endpoint)["ProductionVariants"]
+        return described["DesiredInstanceCount"] == 2
+
+    wait_for(is_larger, "a second instance", 30)
+
+
+def looks(client, stack: str) -> list[str]:
+    """Return what the looks of a stack's gate came to."""
+    resources = client("cloudformation").list_stack_resources(StackName=stack)["StackResourceSummaries"]
+    (machine,) = [r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"].startswith("GateMachine")]
+    steps = client("stepfunctions")
+    histories = [
+        steps.get_execution_history(executionArn=each["executionArn"], maxResults=1000)["events"]
+        for each in steps.list_executions(stateMachineArn=machine)["executions"]
+    ]
+    left = [event.get("stateExitedEventDetails", {"name": ""}) for history in histories for event in history]
+    return [json.loads(each["output"])["reason"] for each in left if each["name"] == "Prove"]
+
+
+@pytest.mark.local_only("it reads how a rollback ended from events that are there at once")
+def test_a_model_that_was_trained_again_is_proved_before_it_is_asked(client, cdk, model, door, trained, tmp_path):
+    """In the same mode: the new version stands beside the old one, which answers until the new one is proved."""
+    stack, code = f"turnout-{STAGE}-live", tmp_path / "churn"
+    shutil.copytree(trained.parent, code)
+    config = tmp_path / "models.yaml"
+    kept = "live:\n    mode: realtime\n    code: "
+    config.write_text((ROOT / CONFIG).read_text().replace(f"{kept}model_code/churn", f"{kept}{code}"))
+    deploy = ("deploy", stack, "--exclusively", "--require-approval", "never")
+    samples = code / "artifact/sample_payloads.json"
+    right = json.loads(samples.read_text())
+    first = right["rows"][0]
+    old_version, (old_endpoint,) = model("live").model_version, endpoints_of(client, "live")
+    old = (200, old_version, first["churn_probability"])
+
+    wrong = json.loads(samples.read_text())
+    wrong["rows"][3]["churn_probability"] += 2**-40
+    samples.write_text(json.dumps(wrong))
+    try:
+        with asked_all_along(door, "live", first["features"]) as answers, pytest.raises(AssertionError) as refused:
+            cdk(*deploy, config=config)
+        said = " ".join(str(refused.value).split())
+        assert "does not predict what training predicted" in said
+        assert "Clients have noticed nothing: mode realtime still answers them." in said
+        assert len(answers) > 20
+        assert set(answers) == {old}
+        assert endpoints_of(client, "live") == [old_endpoint]
+
+        scale_to_two(client, old_endpoint)
+        samples.write_text(json.dumps(right, indent=2))
+        with asked_all_along(door, "live", first["features"]) as answers:
+            cdk(*deploy, config=config)
+        new_version = model("live").model_version
+        assert new_version != old_version
+        (new_endpoint,) = endpoints_of(client, "live")
+        assert f"endpoint {new_endpoint} grows to 2 instances, as many as {old_endpoint} has" in looks(client, stack)
+        new = (200, new_version, first["churn_probability"])
+        assert set(answers) == {old, new}
+        assert answers == sorted(answers, key=lambda answer: answer == new), "versions do not take turns"
+    finally:
+        cdk(*deploy)
+    assert endpoints_of(client, "live") == [old_endpoint]
