@@ -59,10 +59,14 @@ def unopened(event: Event) -> dict[str, Any]:
 
 
 def decided_at_once(proof: Proof, stack_status: Callable[[str], str]) -> Proof | None:
-    """Return the proof with its verdict where nothing has to be looked at, else None."""
+    """Return the proof with its verdict where nothing has to be looked at, else None.
+
+    On the way back nothing is proved again, but who was accepted meanwhile is still waited for.
+    """
     if proof["request_type"] == "Delete":
         return _with(proof, Verdict(PROVED, "deleted; there is nothing to undo"))
-    if proof["request_type"] == "Update" and stack_status(proof["stack_id"]) in RESTORING:
+    restores = proof["kind"] == "prove" and proof["request_type"] == "Update"
+    if restores and stack_status(proof["stack_id"]) in RESTORING:
         return _with(proof, Verdict(PROVED, "the stack goes back to what it was; that is not proved again"))
     return None
 

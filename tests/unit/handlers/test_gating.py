@@ -85,6 +85,10 @@ def test_what_a_rollback_restores_is_not_proved_again(world, status):
     assert "goes back" in decided["reason"]
 
 
+def test_who_was_accepted_before_a_rollback_is_waited_for(world):
+    assert gating.decided_at_once(world.asked(Kind="drain"), lambda stack_id: "UPDATE_ROLLBACK_IN_PROGRESS") is None
+
+
 def test_an_update_is_proved(world):
     assert gating.decided_at_once(world.asked(), lambda stack_id: "UPDATE_IN_PROGRESS") is None
 
