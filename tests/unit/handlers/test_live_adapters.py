@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
-from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.responses import DynamoHandler
 
 from handlers.adapters.async_files import AsyncFiles
 from handlers.adapters.clients import FAST, FILES, LIVE, client
@@ -175,18 +175,16 @@ class TestQueue:
 
 @pytest.fixture
 def flights(aws, monkeypatch):
-    """A table whose writes are atomic: DynamoDB's are, moto's look at the condition and write in two steps."""
-    lock = threading.Lock()
+    """A table that takes one request at a time: DynamoDB's writes are atomic. Moto's look at the condition and write in
+    two steps, and copy the item before and after, while another thread may be writing it.
+    """
+    lock, answer = threading.Lock(), DynamoHandler.call_action
 
-    def atomic(write):
-        def one_at_a_time(*args, **kwargs):
-            with lock:
-                return write(*args, **kwargs)
+    def one_at_a_time(handler):
+        with lock:
+            return answer(handler)
 
-        return one_at_a_time
-
-    for write in ("put_item", "update_item", "delete_item"):
-        monkeypatch.setattr(DynamoDBBackend, write, atomic(getattr(DynamoDBBackend, write)))
+    monkeypatch.setattr(DynamoHandler, "call_action", one_at_a_time)
     return LiveTable(client("dynamodb"), TABLE)
 
 
