@@ -238,7 +238,7 @@ def rollback(model: ModelArgument, stage: StageOption = "dev", as_json: JsonOpti
 
 @app.command()
 def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
-    """Show every deployed model: mode, version, generation, age and last run."""
+    """Show every deployed model: mode, version, generation, age and last run, and what a running deploy waits for."""
     from turnout import deployed
 
     rows = [_status_of(stage, name) for name in deployed.deployed_models(stage)]
@@ -255,6 +255,9 @@ def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
         shown = [row["model"], row["mode"], row["model_version"] or "", row["generation"] or "none yet"]
         table.add_row(*shown, _age(row["scored_at"]), str(row["rows"] or ""), row["last_run"] or "never")
     out.print(table)
+    for row in rows:
+        if row["deploy"]:
+            out.print(f"{row['model']} is being deployed: {row['deploy']}", markup=False)
 
 
 @local_app.command()
@@ -440,6 +443,7 @@ def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffi
     from turnout import plan as planning
     from turnout.config import UnknownStage
     from turnout.config import stage as stage_named
+    from turnout.config.archive import model_version
     from turnout.switching import situation
 
     written = _load(config).models
@@ -451,10 +455,12 @@ def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffi
     except UnknownStage as error:
         raise UserError(f"{error}.") from error
     if model is None:
-        return planning.plan_all(specs, situation.everything(stage, specs), staged, requests=traffic)
+        now = situation.everything(stage, specs)
+        versions = {name: model_version(specs[name]) for name in now if name in specs}
+        return planning.plan_all(specs, now, staged, requests=traffic, versions=versions)
     assumed = None if mode is None else written[model].mode
     now = situation.look(stage, model, specs[model], assumed=assumed)
-    return [planning.plan_model(specs[model], now, staged, requests=traffic)]
+    return [planning.plan_model(specs[model], now, staged, requests=traffic, version=model_version(specs[model]))]
 
 
 def _print_plans(plans, *, whole: bool) -> None:
@@ -487,7 +493,7 @@ def _status_of(stage: str, name: str) -> dict:
         model = deployed.find_model(stage, name)
     except NotDeployed as error:  # one broken stack must not hide the others
         unknown = dict.fromkeys(("model_version", "generation", "scored_at", "rows", "last_run_id"))
-        return {"model": name, "mode": "?", **unknown, "last_run": error.message}
+        return {"model": name, "mode": "?", **unknown, "last_run": error.message, "deploy": _awaited(stage, name)}
     pointer = model.pointer()
     served = model.generation(pointer.scores if KEEPS_SCORES[ServingMode(model.mode)] else pointer.results)
     newest = model.runs(20)
@@ -500,7 +506,17 @@ def _status_of(stage: str, name: str) -> dict:
         "rows": served.rows_scored if served else None,
         "last_run": newest[0].status if newest else None,
         "last_run_id": newest[0].id if newest else None,
+        "deploy": _awaited(stage, name) if model.stack_status.endswith("_IN_PROGRESS") else None,
     }
+
+
+def _awaited(stage: str, name: str) -> str | None:
+    """Return what the gate of a model that is being deployed waits for."""
+    from handlers.contract.layout import stack_name
+    from turnout.switching.progress import awaited
+
+    found = awaited(stack_name(stage, name))
+    return str(found) if found else None
 
 
 def _run_body(followed) -> dict:

@@ -5,7 +5,8 @@ AWS, LocalStack or Turnout's local cloud.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,8 @@ class Model:
     state_machine: str | None  # None in modes that do not score in batch
     table_name: str
     front_door: str
+    outputs: Mapping[str, str] = field(default_factory=dict)  # the stack's, all of them
+    stack_status: str = ""
 
     @cached_property
     def _table(self):
@@ -90,7 +93,7 @@ class Model:
 def find_platform(stage: str) -> Platform:
     """Return the stage's platform. Raises NotDeployed."""
     stack = stack_name(stage, "platform")
-    outputs = _outputs(stack)
+    _, outputs = _described(stack)
     return Platform(
         stage=stage,
         stack=stack,
@@ -104,7 +107,7 @@ def find_platform(stage: str) -> Platform:
 def find_model(stage: str, name: str) -> Model:
     """Return a deployed model. Raises NotDeployed."""
     stack = stack_name(stage, name)
-    outputs = _outputs(stack)
+    status, outputs = _described(stack)
     return Model(
         name=name,
         stage=stage,
@@ -114,6 +117,8 @@ def find_model(stage: str, name: str) -> Model:
         state_machine=outputs.get("StateMachineArn"),
         table_name=outputs["TableName"],
         front_door=outputs["FrontDoorName"],
+        outputs=outputs,
+        stack_status=status,
     )
 
 
@@ -142,7 +147,8 @@ def reachable_url(url: str, api_id: str) -> str:
     return f"{endpoint.rstrip('/')}/_aws/execute-api/{api_id}/$default"
 
 
-def _outputs(stack: str) -> dict[str, str]:
+def _described(stack: str) -> tuple[str, dict[str, str]]:
+    """Return a stack's status and outputs. Raises NotDeployed where it has none."""
     try:
         described = _checked(lambda: _cloudformation().describe_stacks(StackName=stack))
     except ClientError as error:
@@ -153,7 +159,7 @@ def _outputs(stack: str) -> dict[str, str]:
     outputs = {output["OutputKey"]: output["OutputValue"] for output in entry.get("Outputs", [])}
     if not outputs:
         raise NotDeployed(f"Stack {stack} is {entry['StackStatus']} and has no outputs.", "Run `cdk deploy --all`.")
-    return outputs
+    return entry["StackStatus"], outputs
 
 
 def _cloudformation():

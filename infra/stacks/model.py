@@ -79,7 +79,7 @@ class ModelStack(Stack):
         artifact = artifact_in_s3(spec.artifact) if spec.artifact else build_artifact(spec.code, staging)
         layer = platform.arrow_layer
         published = PublishedIn(region, spec, layer) if region else PublishedAnywhere(self, spec, layer)
-        samples = stage_samples(spec.code, staging) if spec.code else None
+        samples = stage_samples(spec, staging)
         # The mode tags what it costs, and nothing else: on front door and table a switch would be a change to them.
         job_tags = {**tags, "turnout:mode": spec.mode.value}
         return Parts(

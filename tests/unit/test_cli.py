@@ -10,7 +10,7 @@ from handlers.contract.records import Generation, Pointer, Run
 from turnout import cli, deployed, runs
 from turnout.errors import NotDeployed, UserError
 from turnout.front_door import Answer, FrontDoor
-from turnout.switching import traffic
+from turnout.switching import progress, traffic
 from turnout.switching.clients import Recent
 
 GOOD = "models:\n  churn:\n    mode: batch\n    schedule: rate(1 day)\n    key: id\n    features: [x]\n    code: code\n"
@@ -21,8 +21,10 @@ class FakeModel:
 
     name, mode, model_version, stack = "churn", "precompute", "abc123", "turnout-dev-churn"
     state_machine, front_door, stage = "arn:machine", "door", "dev"
+    stack_status = "UPDATE_COMPLETE"
 
     def __init__(self):
+        self.outputs = {"ModelVersion": "abc123"}
         self.now = Pointer(results="g2", scores="g2", previous_scores="g1", revision=3)
 
     def pointer(self):
@@ -244,7 +246,18 @@ def test_status_shows_what_is_served(model):
     assert " g2 " in call("status").stdout
 
 
+def test_status_says_what_a_deploy_waits_for(model, monkeypatch):
+    waits = progress.Awaited("prove", "endpoint dev-churn-realtime-1a2b3c is Creating", 42)
+    monkeypatch.setattr(progress, "awaited", lambda stack: waits if stack == model.stack else None)
+    assert json.loads(call("status", "--json").stdout)[0]["deploy"] is None, "nothing is under way"
+    model.stack_status = "UPDATE_IN_PROGRESS"
+    assert json.loads(call("status", "--json").stdout)[0]["deploy"] == str(waits)
+    assert f"churn is being deployed: {waits}\n" in call("status").stdout
+
+
 def test_one_broken_stack_does_not_hide_the_others(model, monkeypatch):
+    monkeypatch.setattr(progress, "awaited", lambda stack: None)
+
     def find(stage, name):
         if name == "broken":
             raise NotDeployed("Stack turnout-dev-broken is ROLLBACK_COMPLETE and has no outputs.")

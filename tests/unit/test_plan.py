@@ -15,7 +15,8 @@ from turnout.switching.clients import Recent
 
 DEV, PROD = STAGES["dev"], STAGES["prod"]
 WEEK = Recent(requests=1000, hits=973, misses=27)
-SAMPLED = Recent(requests=1000, sampled=100, sampled_known=100, generation="g7")
+SAMPLED = Recent(requests=1000, keyless=0, sampled=100, sampled_known=100, generation="g7")
+LOOKED_UP = Recent(requests=1000, hits=1000, keyless=0)
 
 
 def spec(mode, name="churn", **settings):
@@ -89,7 +90,10 @@ def test_what_was_measured_stands_in_for_what_is_assumed():
         ("precompute", "batch", None, True),
         ("batch", "precompute", WEEK, False),
         ("hybrid", "precompute", WEEK, True),
-        ("realtime", "precompute", SAMPLED, False),
+        ("hybrid", "precompute", LOOKED_UP, False),
+        ("hybrid", "precompute", Recent(requests=1000, hits=500), True),
+        ("realtime", "precompute", SAMPLED, True),  # the gate sees no keys, and would refuse
+        ("realtime", "precompute", Recent(requests=1000, keyless=900, sampled=10, sampled_known=10), True),
         ("realtime", "precompute", Recent(requests=5), True),
         ("realtime", "precompute", Recent(), False),
         ("realtime", "precompute", None, True),

@@ -14,6 +14,8 @@ import io
 import tarfile
 from pathlib import Path
 
+from turnout.config.specs import ModelSpec
+
 ENTRY = "inference.py"
 #: Payloads with the predictions that training made of them, in the artifact folder: what the gate asks an endpoint.
 SAMPLES = "sample_payloads.json"
@@ -26,6 +28,15 @@ def version_of(contents: bytes) -> str:
     Before compression, because gzip's output differs between zlib builds. A URI says which file, not which bytes.
     """
     return hashlib.sha256(contents).hexdigest()[:VERSION_DIGITS]
+
+
+def model_version(spec: ModelSpec) -> str | None:
+    """Return the version that a deploy of an entry gives its model; None for one that is not trained yet."""
+    if spec.artifact is not None:
+        return version_of(spec.artifact.encode())
+    if spec.code is None or not (spec.code / "artifact").is_dir():
+        return None
+    return version_of(pack(members(spec.code)))
 
 
 def members(folder: Path) -> dict[str, Path]:

@@ -5,17 +5,20 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from handlers.contract.modes import ServingMode
+from turnout.config import document
 from turnout.config.problems import ConfigError, Problem
 
 
 def edit_mode(text: str, model: str, mode: str) -> str:
     """Return the text with one word changed: the mode of one model. Comments, order and quotes stay.
 
-    Raises ConfigError if there is no such mode, no such model or no `mode:` of its own in its entry.
+    Raises ConfigError if there is no such mode, no such model or no `mode:` of its own in its entry, and where the word
+    is also somebody else's.
     """
     if mode not in [known.value for known in ServingMode]:
         raise _cannot(1, model, f"{mode!r} is no mode", f"Write one of {', '.join(m.value for m in ServingMode)}.")
@@ -24,7 +27,11 @@ def edit_mode(text: str, model: str, mode: str) -> str:
     head, old, tail = written.rpartition(word.value)
     if not old:
         raise _cannot(word.line, model, "the mode is written with escapes", "Write it as a plain word.")
-    return f"{before}{head}{mode}{tail}{after}"
+    edited = f"{before}{head}{mode}{tail}{after}"
+    if moved := _moved(text, edited, model):
+        reason = f"the word stands under an anchor: with it would change {', '.join(moved)}"
+        raise _cannot(word.line, model, reason, "Write the values out instead of `&` and `*`.")
+    return edited
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -41,6 +48,25 @@ def write_whole(path: Path, text: str) -> None:
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _moved(before: str, after: str, model: str) -> list[str]:
+    """Return the keys whose values a change of one model's mode would change too, through YAML's anchors."""
+    old, new = (document.parse(text, "models.yaml")[0] for text in (before, after))
+    if old is None or new is None:
+        return []
+    was, would_be = (_values(tree.plain(), ()) for tree in (old, new))
+    meant = ("models", model, "mode")
+    different = {path for path in was.keys() | would_be.keys() if was.get(path) != would_be.get(path)} - {meant}
+    return sorted(".".join(map(str, path)) for path in different)
+
+
+def _values(value: Any, path: tuple[str | int, ...]) -> dict[tuple[str | int, ...], Any]:
+    """Return every scalar below a value, by the path that leads to it."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if inside is None:
+        return {path: value}
+    return {where: found for key, child in inside for where, found in _values(child, (*path, key)).items()}
 
 
 class _Word:

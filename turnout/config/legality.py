@@ -28,9 +28,12 @@ from turnout.config.capabilities import (
     TRANSFORM_JOB,
     TRANSFORM_RESOURCES,
     endpoint_of,
+    may_scale,
+    realtime_instances,
 )
 from turnout.config.problems import quote
 from turnout.config.specs import FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
+from turnout.config.stages import STAGES
 
 _API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/"
 CONTAINER = f"{_API}API_ContainerDefinition.html"
@@ -344,14 +347,26 @@ def _realtime_limits(spec: ModelSpec) -> Findings:
         reason = "`concurrent_requests_per_model` and `invocations_per_instance` both say when to scale"
         remedy = "Keep one; requests in flight react sooner."
         yield Finding(("realtime", "invocations_per_instance"), reason, remedy, ENDPOINT_SCALING)
-    if live.instance_type.startswith("ml.t") and live.max_instances > (live.instance_count or 1):
+    if not may_scale(live.instance_type) and live.max_instances > (live.instance_count or 1):
         reason = f"{live.instance_type} runs on credit, and SageMaker does not scale such types"
         remedy = f"Use ml.m5.large, or max_instances: {live.instance_count or 1}."
         yield Finding(("realtime", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
     family = endpoint_of(spec)
-    if family is not None and family.least_instances and live.instance_count == 1 and spec.shift != "all-at-once":
-        reason = f"the endpoint has one instance, of which nothing can be {spec.shift}: only the front door shifts"
-        yield Finding(("shift",), reason, "Use realtime.instance_count: 2 or more.", ENDPOINT_UPDATE, "warning")
+    alone = [name for name, stage in STAGES.items() if realtime_instances(spec, stage) == 1]
+    if family is not None and family.least_instances and alone and spec.shift != "all-at-once":
+        where = "" if len(alone) == len(STAGES) else f" in stage {' and '.join(alone)}"
+        moves = f"of which nothing can be {spec.shift}: only the front door shifts"
+        reason = f"the endpoint has one instance{where}, {moves}"
+        remedy = "Use realtime.instance_count: 2 or more, and as many max_instances."
+        yield Finding(("shift",), reason, remedy, ENDPOINT_UPDATE, "warning")
+
+
+def _async_limits(spec: ModelSpec) -> Findings:
+    kind = spec.async_.instance_type
+    if not may_scale(kind):
+        reason = f"{kind} runs on credit, and SageMaker does not scale such types: one instance is up day and night"
+        remedy = "Use ml.m5.large, which rests at none when nobody asks."
+        yield Finding(("async", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
 
 
 def _serverless_limits(spec: ModelSpec) -> Findings:
@@ -383,6 +398,9 @@ def _places(spec: ModelSpec) -> Findings:
         if "code" in spec.model_fields_set and spec.code is not None:
             reason = "`artifact` and `code` both say where the model comes from"
             yield Finding(("code",), reason, "Keep one: `artifact` for a tarball in S3, `code` for a folder here.")
+    elif spec.samples is not None:
+        reason = "`samples` goes with `artifact`: a code folder keeps its samples in artifact/sample_payloads.json"
+        yield Finding(("samples",), reason, "Remove it, or put the file there.")
     if spec.input.location is not None:
         yield from _s3(("input", "location"), spec.input.location, "/", "s3://bucket/prefix/", BUCKET_NAMES)
         if spec.schedule is not None and spec.schedule.on_new_data:
@@ -478,6 +496,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _transform_limits,
     _durations,
     _realtime_limits,
+    _async_limits,
     _serverless_limits,
     _what_the_endpoint_lacks,
     _places,

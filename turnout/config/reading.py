@@ -15,6 +15,7 @@ from turnout.config.complaints import Step, closest, complaint
 from turnout.config.document import Node
 from turnout.config.legality import Finding
 from turnout.config.problems import ConfigError, Problem, quote
+from turnout.config.samples import unproved
 from turnout.config.shape import members
 from turnout.config.specs import Config, ModelSpec, PlatformSpec, SchemaSpec
 
@@ -167,7 +168,22 @@ class _Reader:
         if spec is None:
             return None
         self._report(subject, legality.check_model(spec), [*reported, *found])
-        return spec if spec.artifact is not None else spec.model_copy(update={"code": folder})
+        spec = self._placed(spec, folder, subject)
+        warnings = [Finding((), reason, remedy, None, "warning") for reason, remedy in unproved(spec)]
+        self._report(subject, warnings, [])
+        return spec
+
+    def _placed(self, spec: ModelSpec, folder: Path, subject: _Subject) -> ModelSpec:
+        """Return the specification with the places of its files; one of samples that is not there is reported."""
+        if spec.artifact is None:
+            return spec.model_copy(update={"code": folder})
+        if spec.samples is None:
+            return spec
+        path = self.root / spec.samples
+        if not os.path.isfile(path):
+            remedy = "Correct the path, which starts at the folder that holds `model_code/`, or write the file."
+            self._add(subject, ("samples",), f"there is no file {quote(str(spec.samples))}", remedy)
+        return spec.model_copy(update={"samples": path})
 
     def _code_folder(self, name: str, subject: _Subject) -> tuple[Path, list[tuple[Step, ...]]]:
         """Return where a model's code lies. If it lies nowhere, reports that and returns what follows from it."""

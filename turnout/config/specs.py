@@ -338,6 +338,11 @@ class ModelSpec(Strict):
         "the nearest folder, from the file's own upwards, that holds `model_code/`.",
     )
     artifact: S3Archive | None = Field(None, description="`s3://bucket/model.tar.gz` instead of a code folder.")
+    samples: Annotated[Path, Field(strict=False)] | None = Field(
+        None,
+        description="File with sample payloads and the predictions expected of them, for `artifact`; a code folder has "
+        "its own, `artifact/sample_payloads.json`. The gate asks an endpoint for them before clients meet it.",
+    )
     framework: Literal["sklearn", "xgboost", "pytorch", "huggingface"] = Field(
         "sklearn", description="Whose prebuilt SageMaker inference image serves the model."
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from handlers.contract.answering import RECENT_DAYS, Counts
 from handlers.contract.modes import ServingMode
 
 
@@ -13,19 +14,21 @@ class Outcome(Enum):
     LIVE = "a live prediction (given features)"
     LATER = "202 and the prediction later (given features)"
     UNKNOWN = "404 unknown_key"
+    KEYLESS = "400 bad_key"
     REFUSED = "409 with the place of the results"
 
     @property
     def answered(self) -> bool:
-        return self not in (Outcome.UNKNOWN, Outcome.REFUSED)
+        return self not in (Outcome.UNKNOWN, Outcome.KEYLESS, Outcome.REFUSED)
 
 
 @dataclass(frozen=True)
 class Callers:
-    """One mode as callers see it: a key that the newest generation has, and one that it lacks."""
+    """One mode as callers see it: a key that the newest generation has, one that it lacks, and no key at all."""
 
     covered: Outcome
     uncovered: Outcome | None  # None: whatever the endpoint behind it gives
+    keyless: Outcome | None
     sentence: str
     watch: str = ""  # what surprises
 
@@ -37,29 +40,36 @@ class Callers:
 #: One line per mode that can be deployed.
 CALLERS: dict[ServingMode, Callers] = {
     ServingMode.BATCH: Callers(
-        Outcome.REFUSED, Outcome.REFUSED, "Requests get 409 with the place of the Parquet results."
+        Outcome.REFUSED, Outcome.REFUSED, Outcome.REFUSED, "Requests get 409 with the place of the Parquet results."
     ),
     ServingMode.PRECOMPUTE: Callers(
         Outcome.SCORE,
         Outcome.UNKNOWN,
-        "Requests by key are answered from the newest generation; other keys get 404.",
+        Outcome.KEYLESS,
+        "Requests by key are answered from the newest generation; other keys get 404, requests without a key 400.",
     ),
     ServingMode.HYBRID: Callers(
         Outcome.SCORE,
+        None,
         None,
         "Requests by key are answered from the newest generation; others that carry features go to the model.",
         "Past the cap on live calls, misses get 429 until the next minute.",
     ),
     ServingMode.REALTIME: Callers(
-        Outcome.LIVE, Outcome.LIVE, "Requests with features are answered by the model; a key alone gets 422."
+        Outcome.LIVE,
+        Outcome.LIVE,
+        Outcome.LIVE,
+        "Requests with features are answered by the model; a key alone gets 422.",
     ),
     ServingMode.SERVERLESS: Callers(
+        Outcome.LIVE,
         Outcome.LIVE,
         Outcome.LIVE,
         "Requests with features are answered by the model; a key alone gets 422.",
         "After a quiet while the first request waits seconds; past max_concurrency they get 429.",
     ),
     ServingMode.ASYNC: Callers(
+        Outcome.LATER,
         Outcome.LATER,
         Outcome.LATER,
         "Requests with features get 202 and a location to poll; a key alone gets 422.",
@@ -75,20 +85,35 @@ _FALLBACK = {"realtime": Outcome.LIVE, "serverless": Outcome.LIVE, "async": Outc
 class Recent:
     """A model's traffic of the last `days`, as its front door counted and logged it.
 
-    `hits` and `misses` count lookups; `sampled` counts logged keys, `sampled_known` those that the generation has.
+    `hits` and `misses` count lookups, `keyless` predictions without a key, None where the front door did not count them
+    yet; `sampled` counts logged keys, `sampled_known` those that the generation has.
     """
 
-    days: int = 7
+    days: int = RECENT_DAYS
     requests: int = 0
     hits: int = 0
     misses: int = 0
+    keyless: int | None = None
     sampled: int = 0
     sampled_known: int = 0
     generation: str | None = None  # with which the sample was compared
+    obstacle: str = ""  # why there is no sample although there could be one
 
     @property
-    def coverage(self) -> float | None:
-        """Return the share of requests whose key the generation has; None where nothing tells.
+    def counts(self) -> Counts:
+        return Counts(self.requests, self.hits, self.misses, self.keyless)
+
+    @property
+    def keyless_share(self) -> float | None:
+        """Return the share of requests without a key; None where nothing tells."""
+        lookups, without = self.hits + self.misses, self.counts.without_key
+        if self.keyless is None and not lookups:
+            return None
+        return without / max(self.requests, lookups + without, 1)
+
+    @property
+    def known_keys(self) -> float | None:
+        """Return the share of keys, of those that were asked about, that the generation has; None where nothing tells.
 
         The sample is newer knowledge than the counts: it is compared with the generation that is visible now.
         """
@@ -96,6 +121,20 @@ class Recent:
             return self.sampled_known / self.sampled
         lookups = self.hits + self.misses
         return self.hits / lookups if lookups else None
+
+    @property
+    def shares(self) -> tuple[float, float, float] | None:
+        """Return the shares of requests whose key the generation has, whose key it lacks, and that have no key."""
+        keyless, known = self.keyless_share, self.known_keys
+        if keyless is None or (known is None and keyless < 1):
+            return None
+        known = known or 0.0
+        return (1 - keyless) * known, (1 - keyless) * (1 - known), keyless
+
+    @property
+    def coverage(self) -> float | None:
+        """Return the share of requests whose key the generation has; None where nothing tells."""
+        return self.shares[0] if self.shares else None
 
     @property
     def a_month(self) -> int:
@@ -115,35 +154,41 @@ class Notice:
         return {"sentence": self.sentence, "basis": self.basis, "changed": self.changed, "lost": self.lost}
 
 
-def outcomes(mode: ServingMode, fallback: str) -> tuple[Outcome, Outcome]:
-    """Return what covered and uncovered keys get."""
-    callers = CALLERS[mode]
-    return callers.covered, callers.uncovered or _FALLBACK[fallback]
+def outcomes(mode: ServingMode, fallback: str) -> tuple[Outcome, Outcome, Outcome]:
+    """Return what covered keys, uncovered keys and requests without a key get."""
+    callers, live = CALLERS[mode], _FALLBACK[fallback]
+    return callers.covered, callers.uncovered or live, callers.keyless or live
 
 
 def notice(
-    before: ServingMode, after: ServingMode, *, fallback: str, recent: Recent | None, live_usd: float | None = None
+    before: ServingMode,
+    after: ServingMode,
+    *,
+    fallback: str,
+    recent: Recent | None,
+    old_fallback: str | None = None,
+    live_usd: float | None = None,
 ) -> Notice:
     """Say what share of the recent past's requests would have been answered differently, and how.
 
     `recent` of None means that nobody could look. `live_usd` is what answering misses live costs a month.
     """
-    now, then = outcomes(before, fallback), outcomes(after, fallback)
+    now, then = outcomes(before, old_fallback or fallback), outcomes(after, fallback)
+    loses = any(old.answered and not new.answered for old, new in zip(now, then, strict=True))
     if recent is None:
-        loses = any(old.answered and not new.answered for old, new in zip(now, then, strict=True))
         changed, lost = (0.0 if now == then else None), (None if loses else 0.0)
         return Notice("What clients asked for of late is not known.", "", changed, lost)
     if not recent.requests:
         return Notice(f"No requests in the last {recent.days} days: nobody would notice.", "the front door", 0.0, 0.0)
-    groups = _groups(now, then, recent.coverage)
+    groups = _groups(now, then, recent.shares)
     asked = f"the last {recent.days} days' {recent.requests:,} requests"
     basis = _basis(recent)
     if groups is None:
         sentence = (
-            f"Nothing tells how many of {asked} had a key in the newest generation: the others would get "
+            f"Nothing tells how many of {asked} had a key in the newest generation: other keys would get "
             f"{then[1].value} instead of {now[1].value}."
         )
-        return Notice(sentence, basis, None, None if now[1].answered and not then[1].answered else 0.0)
+        return Notice(sentence, basis, None, None if loses else 0.0)
     changed = sum(group.share for group in groups if group.before is not group.after)
     lost = sum(group.share for group in groups if group.before.answered and not group.after.answered)
     return Notice(_sentence(groups, asked, live_usd), basis, changed, lost)
@@ -157,17 +202,19 @@ class _Group:
     which: str
 
 
+WHICH = ("had a key in the newest generation", "had another key", "had no key")
+
+
 def _groups(
-    before: tuple[Outcome, Outcome], after: tuple[Outcome, Outcome], coverage: float | None
+    before: tuple[Outcome, ...], after: tuple[Outcome, ...], shares: tuple[float, ...] | None
 ) -> list[_Group] | None:
-    """Return the requests by what they get, empty groups left out; None where coverage matters and is unknown."""
-    if before[0] is before[1] and after[0] is after[1]:
+    """Return the requests by what they get, empty groups left out; None where shares matter and are unknown."""
+    if len(set(before)) == len(set(after)) == 1:
         return [_Group(1.0, before[0], after[0], "all")]
-    if coverage is None:
+    if shares is None:
         return None
-    known = _Group(coverage, before[0], after[0], "had a key in the newest generation")
-    unknown = _Group(1 - coverage, before[1], after[1], "had none")
-    return [group for group in (known, unknown) if group.share > 0]
+    groups = zip(shares, before, after, WHICH, strict=True)
+    return [_Group(share, old, new, which) for share, old, new, which in groups if share > 0]
 
 
 def _sentence(groups: list[_Group], asked: str, live_usd: float | None) -> str:
@@ -177,9 +224,10 @@ def _sentence(groups: list[_Group], asked: str, live_usd: float | None) -> str:
         who = f"All{of}" if group.which == "all" else f"{percent(group.share)}{of} {group.which}"
         parts.append(f"{who}{_change(group)}")
     text = "; ".join(parts) + "."
-    if live_usd is not None and any(g.after is Outcome.UNKNOWN and g.before is not g.after for g in groups):
+    unserved = (Outcome.UNKNOWN, Outcome.KEYLESS)
+    if live_usd is not None and any(g.after in unserved and g.before.answered for g in groups):
         text += f" `hybrid` would serve those for {dollars(live_usd)} a month."
-    elif live_usd is not None and any(g.before is Outcome.UNKNOWN and g.after.answered for g in groups):
+    elif live_usd is not None and any(g.before in unserved and g.after.answered for g in groups):
         text += f" Serving those costs {dollars(live_usd)} a month."
     return text
 
@@ -206,7 +254,14 @@ def percent(share: float) -> str:
 
 def _basis(recent: Recent) -> str:
     if recent.sampled:
-        return f"a sample of {recent.sampled:,} logged keys against generation {recent.generation}"
+        return f"a sample of {recent.sampled:,} logged keys against generation {recent.generation}{_keyless(recent)}"
     if recent.hits + recent.misses:
-        return f"{recent.hits:,} hits and {recent.misses:,} misses that the front door counted"
+        return f"{recent.hits:,} hits and {recent.misses:,} misses that the front door counted{_keyless(recent)}"
+    if recent.obstacle:
+        return f"the front door's count of requests; {recent.obstacle}"
     return "the front door's count of requests; no lookup was counted and no key logged"
+
+
+def _keyless(recent: Recent) -> str:
+    without = recent.counts.without_key
+    return f", and {without:,} predictions without a key" if without else ""

@@ -28,7 +28,10 @@ NOTHING = Seconds(0, 0, "")
 
 @dataclass(frozen=True)
 class Part:
-    """Something that a mode has and another may lack. `types` are the CloudFormation types that come with it alone."""
+    """Something that a mode has and another may lack. `types` are the CloudFormation types that come with it alone.
+
+    The gate proves every part of a mode, those that were there before too; `again` is what has to be warmed of such.
+    """
 
     name: str
     types: frozenset[str]
@@ -38,10 +41,17 @@ class Part:
     prove: Seconds
     proving: str
     remove: Seconds
+    again: Seconds = NOTHING
+    warming_again: str = ""
 
 
 _ENDPOINT = {"AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"}
 _SCALING = {"AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"}
+
+RUN_TAKES = "none if the visible generation fits, else 3 to 5 min until a transform job starts, and the scoring"
+UNLESS_FRESH = (
+    "a run makes a generation, unless the visible one is of this model version and younger than `max_staleness`"
+)
 
 PIPELINE = Part(
     "pipeline",
@@ -57,14 +67,16 @@ SCORES = Part(
     "scores",
     frozenset(),
     create=NOTHING,
-    warm=Seconds(
-        0, 900, "none if a kept generation fits, else 3 to 5 min until a transform job starts, and the scoring"
-    ),
-    warming="a run makes a generation, unless a kept one is of this version and fresh enough",
+    warm=Seconds(0, 900, RUN_TAKES),
+    warming=UNLESS_FRESH,
     prove=Seconds(1, 10),
     proving="the generation is complete, verified and visible",
     remove=NOTHING,
+    again=Seconds(0, 900, RUN_TAKES),
+    warming_again=UNLESS_FRESH,
 )
+#: A run that is known to be necessary, or not to be.
+RUN = Seconds(180, 900, "3 to 5 min until a transform job starts, and the scoring")
 ENDPOINTS: dict[FamilyName, Part] = {
     "realtime": Part(
         "realtime endpoint",
@@ -95,6 +107,8 @@ ENDPOINTS: dict[FamilyName, Part] = {
         prove=Seconds(5, 60),
         proving="a request with the sample payloads comes back from S3 with the expected predictions",
         remove=Seconds(30, 300),
+        again=Seconds(0, 900, "an endpoint at rest wakes after 2 min of backlog"),
+        warming_again="an instance starts for the sample payloads, unless one is up",
     ),
 }  # fmt: skip
 

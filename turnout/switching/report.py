@@ -53,7 +53,8 @@ def _transition(switch: Transition, *, whole: bool) -> Iterator[str]:
 
 def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
     after, before = plan.cost_after, plan.cost_before
-    was = f"{total(before)} before, " if before is not None and plan.action == "switch" else ""
+    changed = before is not None and (plan.transition is not None or before.lines != after.lines)
+    was = f"{total(before)} before, " if changed else ""
     yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} (us-east-1 list prices)")
     if not whole:
         return

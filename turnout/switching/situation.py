@@ -1,11 +1,14 @@
 """Looks up what `turnout.plan` needs to know of a deployed model."""
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.contract.modes import ServingMode
+from handlers.logic.moments import seconds_between
 from turnout import deployed
 from turnout.config.specs import ModelSpec
 from turnout.errors import NotDeployed, UserError
@@ -33,23 +36,31 @@ def look(stage: str, name: str, spec: ModelSpec | None, *, assumed: ServingMode 
         if assumed is None:
             raise
         return Situation(assumed, caveat=f"{error.message} Compared with the word in the file.")
-    mode = ServingMode(model.mode)
-    if spec is None or mode is spec.mode:
-        return Situation(mode)
+    now = Situation(ServingMode(model.mode), outputs=model.outputs)
+    if spec is None or not _answers_otherwise(now, spec):
+        return now
     try:
-        return _measured(model, mode, spec)
+        return _measured(model, now, spec)
     except (ClientError, BotoCoreError) as error:
-        return Situation(mode, caveat=f"The recent past could not be read: {error}")
+        return replace(now, caveat=f"The recent past could not be read: {error}")
 
 
-def _measured(model: deployed.Model, mode: ServingMode, spec: ModelSpec) -> Situation:
-    pointer = model.pointer()
+def _answers_otherwise(now: Situation, spec: ModelSpec) -> bool:
+    """Say whether an entry may give callers something else; only then it matters what they ask for."""
+    return now.mode is not spec.mode or now.outputs.get("Fallback", spec.hybrid.fallback) != spec.hybrid.fallback
+
+
+def _measured(model: deployed.Model, now: Situation, spec: ModelSpec) -> Situation:
+    moment, pointer = datetime.now(UTC), model.pointer()
     generation = model.generation(pointer.scores or pointer.results)
+    scores = model.generation(pointer.scores)
     finished = [run for run in model.runs(20) if run.status == "succeeded" and run.ended_at]
-    return Situation(
-        mode=mode,
-        recent=traffic.recent(model, spec.key.column, now=datetime.now(UTC)),
+    return replace(
+        now,
+        recent=traffic.recent(model, spec.key.column, now=moment),
         rows=generation.rows_scored if generation else None,
+        scores_version=scores.model_version if scores else None,
+        scores_age=seconds_between(scores.scored_at, moment) if scores else sys.maxsize,
         run_minutes=_minutes(finished[0].started_at, finished[0].ended_at) if finished else None,
     )
 

@@ -9,35 +9,42 @@ from typing import Any
 
 import boto3
 
-from handlers.contract import metrics
+from handlers.adapters.front_door_counts import FrontDoorCounts
+from handlers.contract.answering import RECENT_DAYS
 from handlers.contract.key_hash import key_hash
 from handlers.contract.records import Generation
 from turnout.deployed import Model
 from turnout.switching.clients import Recent
 
-COUNTED = {"requests": metrics.REQUESTS, "hits": metrics.HITS, "misses": metrics.MISSES}
 LINES_A_DAY = 200  # of the log, each day's first
 PAGES_A_DAY = 20  # CloudWatch may return empty pages; beyond these the day counts as quiet
 MOST_KEYS = 20_000_000  # of a generation that are worth reading for an estimate
 
 
-def recent(model: Model, key_column: str, *, now: datetime, days: int = 7) -> Recent:
+class UnreadableGeneration(ValueError):
+    """The newest generation's files do not hold what its keys could be read from; the message says why."""
+
+
+def recent(model: Model, key_column: str, *, now: datetime, days: int = RECENT_DAYS) -> Recent:
     """Return the model's traffic of the last days. Logged keys are compared with the newest generation only where too
     few requests were lookups for the counts to tell.
     """
-    start = now - timedelta(days=days)
-    counts = counted(boto3.client("cloudwatch"), model, start, now)
-    found = Recent(days=days, **counts)
+    counts = FrontDoorCounts(boto3.client("cloudwatch"), stage=model.stage, model=model.name).counts(now, days)
+    found = Recent(days, counts.requests, counts.hits, counts.misses, counts.keyless)
     if not found.requests or found.hits + found.misses >= found.requests / 2:
         return found
     pointer = model.pointer()
     generation = model.generation(pointer.scores or pointer.results)
     if generation is None or generation.rows_scored > MOST_KEYS:
         return found
+    start = now - timedelta(days=days)
     sample = list(logged(boto3.client("logs"), log_group(boto3.client("lambda"), model.front_door), start, days))
     if not sample:
         return found
-    known = set(sample) & {key_hash(model.name, key) for key in keys(boto3.client("s3"), generation, key_column)}
+    try:
+        known = known_of(set(sample), model.name, keys(boto3.client("s3"), generation, key_column))
+    except UnreadableGeneration as error:
+        return replace(found, obstacle=str(error))
     return replace(
         found,
         sampled=len(sample),
@@ -46,31 +53,15 @@ def recent(model: Model, key_column: str, *, now: datetime, days: int = 7) -> Re
     )
 
 
-def counted(cloudwatch: Any, model: Model, start: datetime, end: datetime) -> dict[str, int]:
-    """Return sums of the front door's metrics, by the name of Recent's field."""
-    dimensions = [
-        {"Name": name, "Value": value}
-        for name, value in zip(metrics.DIMENSIONS, (model.stage, model.name), strict=True)
-    ]
-    queries = [
-        {
-            "Id": name,
-            "MetricStat": {
-                "Metric": {"Namespace": metrics.NAMESPACE, "MetricName": metric, "Dimensions": dimensions},
-                "Period": 3600,
-                "Stat": "Sum",
-            },
-        }
-        for name, metric in COUNTED.items()
-    ]
-    totals = dict.fromkeys(COUNTED, 0.0)
-    pages = cloudwatch.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries, StartTime=start, EndTime=end
-    )
-    for page in pages:
-        for result in page["MetricDataResults"]:
-            totals[result["Id"]] += sum(result["Values"])
-    return {name: round(total) for name, total in totals.items()}
+def known_of(wanted: set[str], model: str, keys: Iterable[Any]) -> set[str]:
+    """Return which of the hashes are those of keys. Millions of keys go by; no more is kept than was wanted."""
+    known: set[str] = set()
+    for key in keys:
+        if (each := key_hash(model, key)) in wanted:
+            known.add(each)
+            if len(known) == len(wanted):
+                break
+    return known
 
 
 def log_group(functions: Any, function: str) -> str:
@@ -119,12 +110,26 @@ def _hashes(message: str) -> Iterable[str]:
 
 
 def keys(s3: Any, generation: Generation, column: str) -> Iterator[Any]:
-    """Yield every key of a generation, read from its Parquet results."""
-    import pyarrow.parquet as pq
-
+    """Yield every key of a generation, read from its Parquet results. Raises UnreadableGeneration."""
     bucket, _, prefix = generation.results_uri.removeprefix("s3://").partition("/")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             if item["Key"].endswith(".parquet"):
                 body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-                yield from pq.read_table(io.BytesIO(body), columns=[column]).column(column).to_pylist()
+                yield from _column(body, column, generation)
+
+
+def _column(body: bytes, column: str, generation: Generation) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(body))
+    except pa.ArrowException as error:
+        raise UnreadableGeneration(f"generation {generation.id} cannot be read: {error}") from error
+    if column not in file.schema_arrow.names:
+        raise UnreadableGeneration(
+            f"generation {generation.id} has no column {column!r}: it was made while the key had another name"
+        )
+    for batch in file.iter_batches(columns=[column]):
+        yield from batch.column(0).to_pylist()

@@ -1,4 +1,5 @@
-"""Every switch from one mode to another: its steps, what it creates, keeps and removes, and the way back.
+"""Every switch from one mode to another, or to another model in the same mode: its steps, what it creates, keeps and
+removes, and the way back.
 
 All of it follows from what the two modes consist of (`parts`) and give to callers (`clients`); nothing is written per
 pair. A switch runs inside one `cdk deploy`, in CloudFormation's own order: what is new is created beside what is old,
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from handlers.contract.modes import AVAILABLE, ServingMode
 from turnout.config.capabilities import FamilyName
 from turnout.switching.clients import CALLERS, outcomes
-from turnout.switching.parts import ALWAYS, ENDPOINTS, MAKEUP, NOTHING, PIPELINE, SCORES, Part, Seconds
+from turnout.switching.parts import ALWAYS, ENDPOINTS, MAKEUP, NOTHING, PIPELINE, RUN, SCORES, Part, Seconds
 
 #: What any `cdk deploy` takes: synthesis and the change set.
 DEPLOY = Seconds(20, 90)
@@ -23,7 +24,7 @@ SHIFTS = {
 }
 #: Requests that an old version of the front door may still be answering: an HTTP API gives one 30 s.
 DRAIN = Seconds(35, 45, "an HTTP API waits 30 s for an answer")
-DRAIN_REQUESTS = Seconds(35, 3300, "until the last accepted request is answered, at most 55 min")
+DRAIN_REQUESTS = Seconds(35, 2890, "until the last accepted request is answered, at most 48 min")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Transition:
-    """A switch between two modes. `types_*` are CloudFormation types that appear and disappear with it."""
+    """A switch between two modes, or two models in one. `types_*` are CloudFormation types that come and go with it."""
 
     before: ServingMode
     after: ServingMode
@@ -75,25 +76,32 @@ def transition(
     fallback: FamilyName = "serverless",
     old_fallback: FamilyName | None = None,
     shift: str = "all-at-once",
+    renewed: bool = False,
+    fresh: bool | None = None,
 ) -> Transition:
-    """Return the switch between two modes that can be deployed; `fallback` is hybrid's, now and (if other) before."""
+    """Return the switch between two modes that can be deployed; `fallback` is hybrid's, now and (if other) before.
+
+    `renewed`: another model, or what it runs on, makes another endpoint of the family that both modes have. `fresh`
+    says whether the visible generation will do; None: nobody has looked.
+    """
     old = MAKEUP[before].parts(old_fallback or fallback)
     new = MAKEUP[after].parts(fallback)
-    created = tuple(part for part in new if part not in old)
-    removed = tuple(part for part in old if part not in new)
-    kept = tuple(part.name for part in new if part in old)
+    anew = set(ENDPOINTS.values()) if renewed else set()
+    created = tuple(part for part in new if part not in old or part in anew)
+    removed = tuple(part for part in old if part not in new or part in anew)
+    kept = tuple(part.name for part in new if part not in created)
     types_old, types_new = _types(old), _types(new)
     instant, way_back = _way_back(removed)
     return Transition(
         before=before,
         after=after,
-        created=tuple(part.name for part in created),
+        created=tuple(f"another {part.name}" if part in old else part.name for part in created),
         kept=(*ALWAYS, *kept),
-        removed=tuple(part.name for part in removed if part is not SCORES),
+        removed=tuple(f"the old {part.name}" if part in new else part.name for part in removed if part is not SCORES),
         left=("scores, until `keep_scores` has passed",) if SCORES in removed else (),
         types_created=types_new - types_old,
         types_removed=types_old - types_new,
-        steps=_steps(created, removed, shift),
+        steps=_steps(new, created, removed, shift, fresh),
         instant=instant,
         way_back=way_back,
         clients=clients(before, after, fallback=fallback, old_fallback=old_fallback or fallback),
@@ -110,18 +118,28 @@ def _types(parts: tuple[Part, ...]) -> frozenset[str]:
     return frozenset[str]().union(*(part.types for part in parts))
 
 
-def _steps(created: tuple[Part, ...], removed: tuple[Part, ...], shift: str) -> tuple[Step, ...]:
+def _steps(
+    new: tuple[Part, ...], created: tuple[Part, ...], removed: tuple[Part, ...], shift: str, fresh: bool | None
+) -> tuple[Step, ...]:
+    warmed = [_warming(part, fresh, kept=part not in created) for part in new]
     steps = [
         Step(
             "create", _list("new: ", [p.name for p in created if p.types]), _sum([DEPLOY, *(p.create for p in created)])
         ),
-        Step("warm", "; ".join(p.warming for p in created if p.warming), _sum(p.warm for p in created)),
-        Step("prove", "; ".join(p.proving for p in created if p.proving), _sum(p.prove for p in created)),
-        Step("move", f"the front door's alias moves ({shift}); the word `mode` in answers changes", SHIFTS[shift]),
+        Step("warm", "; ".join(what for what, _ in warmed if what), _sum(seconds for _, seconds in warmed)),
+        Step("prove", "; ".join(p.proving for p in new if p.proving), _sum(p.prove for p in new)),
+        Step("move", f"the front door's alias moves ({shift}); answers say the new mode and version", SHIFTS[shift]),
         _drain(removed),
         Step("retire", _list("gone: ", [p.name for p in removed if p.types]), _sum(p.remove for p in removed)),
     ]
     return tuple(step if step.what else Step(step.name, "nothing to do", step.seconds) for step in steps)
+
+
+def _warming(part: Part, fresh: bool | None, *, kept: bool) -> tuple[str, Seconds]:
+    """Return what is warmed of a part, and how long to expect; a part that is kept is proved again like a new one."""
+    if part is SCORES and fresh is not None:
+        return ("", NOTHING) if fresh else ("a run makes a generation: the visible one does not do", RUN)
+    return (part.warming_again, part.again) if kept else (part.warming, part.warm)
 
 
 def _drain(removed: tuple[Part, ...]) -> Step:

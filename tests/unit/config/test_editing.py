@@ -33,6 +33,11 @@ def test_one_word_changes_and_everything_else_stays(model, before, after):
     assert edit_mode(TEXT, model, "precompute") == TEXT.replace(before, after)
 
 
+def test_an_anchor_that_nobody_refers_to_stays():
+    text = "models: {a: {mode: &m batch}, b: {mode: batch}}"
+    assert edit_mode(text, "a", "hybrid") == text.replace("&m batch", "&m hybrid")
+
+
 def test_there_and_back_again_is_the_same_text():
     assert edit_mode(edit_mode(TEXT, "churn", "precompute"), "churn", "batch") == TEXT
 
@@ -53,6 +58,10 @@ def test_line_ends_of_windows_stay():
         ("", "churn", "batch", "there is no such model"),
         ("models: {a: &a {mode: batch}, churn: *a}", "churn", "batch", "not a word of its own"),
         ('models: {churn: {mode: "b\\x61tch"}}', "churn", "batch", "written with escapes"),
+        ("models: {a: {mode: &m batch}, b: {mode: *m}}", "a", "hybrid", "with it would change models.b.mode"),
+        ("models: {a: {mode: &m batch, description: *m}}", "a", "hybrid", "would change models.a.description"),
+        ("models: {a: &a {mode: batch}, b: *a}", "a", "hybrid", "would change models.b.mode"),
+        ("models: {a: {mode: &m batch}, b: {tags: {as: [*m, x]}}}", "a", "hybrid", "would change models.b.tags.as.0"),
     ],
 )
 def test_what_cannot_be_changed_is_said(text, model, mode, message):

@@ -45,7 +45,7 @@ def test_every_short_form_means_its_long_form(read):
 def test_every_setting_can_be_written(read):
     config = read((HERE / "valid/everything.yaml").read_text())
     spec = config.models["churn"]
-    assert set(ModelSpec.model_fields) - spec.model_fields_set == {"artifact", "image"}
+    assert set(ModelSpec.model_fields) - spec.model_fields_set == {"artifact", "image", "samples"}
     assert spec.transform.invocation_timeout == timedelta(minutes=15)
     assert spec.async_.expiry == timedelta(hours=2)
     assert spec.environment["MAX_CONTENT_LENGTH"] == "20971520"

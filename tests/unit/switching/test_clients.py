@@ -9,7 +9,7 @@ from turnout.switching.transitions import pairs
 B, P, H = ServingMode.BATCH, ServingMode.PRECOMPUTE, ServingMode.HYBRID
 R, S, A = ServingMode.REALTIME, ServingMode.SERVERLESS, ServingMode.ASYNC
 WEEK = Recent(requests=1000, hits=973, misses=27)
-SAMPLED = Recent(requests=1000, sampled=200, sampled_known=150, generation="g7")
+SAMPLED = Recent(requests=1000, keyless=0, sampled=200, sampled_known=150, generation="g7")
 
 
 def told(before, after, recent=WEEK, **more) -> Notice:
@@ -20,7 +20,7 @@ def test_misses_that_hybrid_would_serve():
     said = told(P, H, live_usd=3.1)
     assert said.sentence == (
         "97.3 % of the last 7 days' 1,000 requests had a key in the newest generation and would get what they get "
-        "now; 2.7 % had none and would get a live prediction (given features) instead of 404 unknown_key. "
+        "now; 2.7 % had another key and would get a live prediction (given features) instead of 404 unknown_key. "
         "Serving those costs $3.10 a month."
     )
     assert (said.changed, said.lost) == (pytest.approx(0.027), 0)
@@ -31,13 +31,13 @@ def test_live_answers_that_precompute_would_not_give():
     said = told(R, P, SAMPLED, live_usd=3.1)
     assert said.lost == pytest.approx(0.25)
     assert said.changed == 1
-    assert "25.0 % had none and would get 404 unknown_key instead of a live prediction" in said.sentence
+    assert "25.0 % had another key and would get 404 unknown_key instead of a live prediction" in said.sentence
     assert "`hybrid` would serve those for $3.10 a month" in said.sentence
     assert said.basis == "a sample of 200 logged keys against generation g7"
 
 
 def test_full_coverage_loses_nothing():
-    said = told(R, P, Recent(requests=1000, sampled=50, sampled_known=50, generation="g7"))
+    said = told(R, P, Recent(requests=1000, keyless=0, sampled=50, sampled_known=50, generation="g7"))
     assert said.lost == 0
     assert "404" not in said.sentence
 
@@ -59,7 +59,7 @@ def test_another_endpoint_gives_the_same_answers():
 
 
 def test_hybrid_answers_misses_as_its_fallback_does():
-    assert "2.7 % had none and would get 202" in told(P, H, fallback="async").sentence
+    assert "2.7 % had another key and would get 202" in told(P, H, fallback="async").sentence
     assert told(A, H, fallback="async").changed == pytest.approx(0.973)
 
 
@@ -77,11 +77,57 @@ def test_what_nobody_could_look_up_is_not_made_up(before, after):
     assert (said.lost is None) is (after is B or (after is P and before in (H, R, S, A)))
 
 
+#: Nine of ten requests carry no key; every key that was logged has a score.
+MOSTLY_KEYLESS = Recent(requests=1000, keyless=900, sampled=10, sampled_known=10, generation="g7")
+
+
+def test_requests_without_a_key_lose_their_answers_to_lookups():
+    said = told(R, P, MOSTLY_KEYLESS, live_usd=3.1)
+    assert said.lost == pytest.approx(0.9)
+    assert said.sentence == (
+        "10.0 % of the last 7 days' 1,000 requests had a key in the newest generation and would get the score from the "
+        "newest generation instead of a live prediction (given features); 90.0 % had no key and would get 400 bad_key "
+        "instead of a live prediction (given features). `hybrid` would serve those for $3.10 a month."
+    )
+    assert said.basis == "a sample of 10 logged keys against generation g7, and 900 predictions without a key"
+
+
+def test_what_was_no_lookup_in_hybrid_had_no_key():
+    said = told(H, P, Recent(requests=1000, hits=500))
+    assert said.lost == pytest.approx(0.5)
+    assert "50.0 % had no key and would get 400 bad_key" in said.sentence
+    assert said.basis == "500 hits and 0 misses that the front door counted, and 500 predictions without a key"
+
+
+def test_without_any_key_nothing_has_to_be_known_of_the_generation():
+    assert told(R, P, Recent(requests=10, keyless=10)).lost == 1
+    assert Recent(requests=10, keyless=10).coverage == 0
+
+
+def test_several_predictions_a_request_are_not_taken_for_more_than_all():
+    many = Recent(requests=10, hits=60, misses=20, keyless=20)
+    assert (many.keyless_share, many.coverage) == (pytest.approx(0.2), pytest.approx(0.6))
+
+
+def test_hybrid_answers_requests_without_a_key_as_its_fallback_does():
+    said = told(P, H, MOSTLY_KEYLESS)
+    assert said.lost == 0
+    assert "90.0 % had no key and would get a live prediction (given features) instead of 400 bad_key" in said.sentence
+
+
+def test_another_fallback_gives_other_answers():
+    said = told(H, H, fallback="async", old_fallback="serverless")
+    assert "2.7 % had another key and would get 202 and the prediction later" in said.sentence
+    assert (said.changed, said.lost) == (pytest.approx(0.027), 0)
+
+
 def test_unknown_coverage_is_said():
     said = told(R, P, Recent(requests=1000))
     assert said.sentence.startswith("Nothing tells how many of the last 7 days' 1,000 requests had a key")
     assert said.lost is None
     assert told(B, P, Recent(requests=1000)).lost == 0
+    keyed = Recent(requests=1000, sampled=100, sampled_known=100, generation="g7")
+    assert told(R, P, keyed).lost is None, "how many carried no key at all, that front door did not count"
 
 
 def test_a_sample_is_newer_knowledge_than_the_counts():

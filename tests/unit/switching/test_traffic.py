@@ -11,7 +11,7 @@ import pytest
 from handlers.contract.key_hash import key_hash
 from handlers.contract.records import Generation, Pointer
 from turnout.switching import traffic
-from turnout.switching.traffic import LINES_A_DAY, counted, keys, log_group, logged
+from turnout.switching.traffic import LINES_A_DAY, UnreadableGeneration, keys, known_of, log_group, logged
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 START = NOW - timedelta(days=7)
@@ -106,11 +106,14 @@ def aws(monkeypatch):
     return give
 
 
-def test_counts_are_summed_over_pages_for_one_model():
-    cloudwatch = CloudWatch(requests=[5.0, 7.0], hits=[11.0], misses=[])
-    assert counted(cloudwatch, Model(), START, NOW) == {"requests": 12, "hits": 11, "misses": 0}
+def test_counts_are_summed_over_pages_for_one_model(aws):
+    cloudwatch = CloudWatch(all=[20.0], predictions=[5.0, 7.0], hits=[11.0], misses=[], keyless=[1.0])
+    aws(cloudwatch=cloudwatch)
+    found = traffic.recent(Model(), "id", now=NOW)
+    assert (found.requests, found.hits, found.misses, found.keyless) == (12, 11, 0, 1)
     (request,) = cloudwatch.asked
-    metric = request["MetricDataQueries"][1]["MetricStat"]["Metric"]
+    assert (request["StartTime"], request["EndTime"]) == (START, NOW)
+    metric = request["MetricDataQueries"][2]["MetricStat"]["Metric"]
     assert (metric["Namespace"], metric["MetricName"]) == ("Turnout", "Hits")
     assert metric["Dimensions"] == [{"Name": "Stage", "Value": "dev"}, {"Name": "Model", "Value": "churn"}]
 
@@ -146,15 +149,43 @@ def test_keys_come_from_the_generations_files():
     assert sorted(keys(S3(**{"a.parquet": ["1"], "b.parquet": ["2"]}), Model().generation("g7"), "id")) == ["1", "2"]
 
 
+def test_a_key_column_that_had_another_name_is_said(aws):
+    s3 = S3(**{"a.parquet": ["1"]})
+    with pytest.raises(UnreadableGeneration, match="generation g7 has no column 'customer'"):
+        list(keys(s3, Model().generation("g7"), "customer"))
+    aws(cloudwatch=CloudWatch(predictions=[4]), logs=Logs([line("1")]), s3=s3, **{"lambda": Lambda()})
+    found = traffic.recent(Model(), "customer", now=NOW)
+    assert (found.coverage, found.requests) == (None, 4)
+    assert "made while the key had another name" in found.obstacle
+
+
+def test_a_file_that_is_no_parquet_is_said():
+    class Broken(S3):
+        def get_object(self, Bucket, Key):
+            return {"Body": io.BytesIO(b"not parquet")}
+
+    with pytest.raises(UnreadableGeneration, match="cannot be read"):
+        list(keys(Broken(**{"a.parquet": []}), Model().generation("g7"), "id"))
+
+
+def test_millions_of_keys_go_by_and_only_those_of_the_sample_are_kept():
+    def endless():
+        yield from (f"k{number}" for number in range(10**9))
+
+    wanted = {key_hash("churn", key) for key in ("k3", "k50")}
+    assert known_of(wanted, "churn", endless()) == wanted
+    assert known_of({key_hash("churn", "x")}, "churn", ["a", "b"]) == set()
+
+
 def test_lookups_that_were_counted_need_no_sample(aws):
-    aws(cloudwatch=CloudWatch(requests=[10], hits=[9], misses=[1]))
+    aws(cloudwatch=CloudWatch(predictions=[10], hits=[9], misses=[1], keyless=[0]))
     found = traffic.recent(Model(), "id", now=NOW)
     assert (found.requests, found.coverage, found.sampled) == (10, 0.9, 0)
 
 
 def test_live_requests_are_sampled_against_the_newest_generation(aws):
     logs = Logs([line("1"), line("1"), line("3")], [line(2)])
-    aws(cloudwatch=CloudWatch(requests=[4]), logs=logs, s3=S3(**{"a.parquet": ["1", "2"]}), **{"lambda": Lambda()})
+    aws(cloudwatch=CloudWatch(predictions=[4]), logs=logs, s3=S3(**{"a.parquet": ["1", "2"]}), **{"lambda": Lambda()})
     found = traffic.recent(Model(), "id", now=NOW)
     assert (found.sampled, found.sampled_known, found.generation) == (4, 3, "g7")
     assert found.coverage == 0.75
@@ -166,12 +197,12 @@ def test_a_quiet_week_is_not_sampled(aws):
 
 
 def test_a_generation_too_large_to_read_leaves_coverage_unknown(aws):
-    aws(cloudwatch=CloudWatch(requests=[4]))
+    aws(cloudwatch=CloudWatch(predictions=[4]))
     assert traffic.recent(Model(rows=traffic.MOST_KEYS + 1), "id", now=NOW).coverage is None
 
 
 def test_without_logged_keys_coverage_is_unknown(aws):
-    aws(cloudwatch=CloudWatch(requests=[4]), logs=Logs(), **{"lambda": Lambda()})
+    aws(cloudwatch=CloudWatch(predictions=[4]), logs=Logs(), **{"lambda": Lambda()})
     assert traffic.recent(Model(), "id", now=NOW).coverage is None
 
 
