@@ -83,8 +83,9 @@ def endpoints_of(client, name: str) -> list[str]:
     return [entry["EndpointName"] for entry in found]
 
 
-def scale_to_two(client, endpoint: str) -> None:
-    """Have scaling keep a second instance, as load would."""
+@contextmanager
+def at_two_instances(client, endpoint: str):
+    """Have scaling keep a second instance meanwhile, as load would."""
     scaling, variant = client("application-autoscaling"), f"endpoint/{endpoint}/variant/AllTraffic"
     dimension = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
     scaling.register_scalable_target(ResourceId=variant, MinCapacity=2, MaxCapacity=4, **dimension)
@@ -94,6 +95,8 @@ def scale_to_two(client, endpoint: str) -> None:
         return described["DesiredInstanceCount"] == 2
 
     wait_for(is_larger, "a second instance", 30)
+    yield
+    scaling.register_scalable_target(ResourceId=variant, MinCapacity=1, MaxCapacity=4, **dimension)
 
 
 def looks(client, stack: str) -> list[str]:
@@ -123,8 +126,11 @@ def test_a_model_that_was_trained_again_is_proved_before_anybody_meets_it(client
     trained_again["rows"][3]["churn_probability"] += 2**-40
     samples.write_text(json.dumps(trained_again))
 
-    scale_to_two(client, endpoint)
-    with asked_all_along(door, "live", first["features"]) as answers, pytest.raises(AssertionError) as refused:
+    with (
+        at_two_instances(client, endpoint),
+        asked_all_along(door, "live", first["features"]) as answers,
+        pytest.raises(AssertionError) as refused,
+    ):
         cdk("deploy", stack, "--exclusively", "--require-approval", "never", config=config)
     said = " ".join(str(refused.value).split())
     assert "does not predict what training predicted" in said

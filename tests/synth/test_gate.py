@@ -129,6 +129,13 @@ def test_a_model_without_samples_tells_the_gate_so(synth: Synth):
     assert (env.samples_bucket, env.samples_key) == ("", "")
 
 
+def test_an_artifact_in_s3_may_have_samples_in_the_repository(synth: Synth):
+    settings = "    artifact: s3://models-of-mine/churn/model.tar.gz\n"
+    kept = "    samples: model_code/other/artifact/sample_payloads.json\n"
+    template = synth(entry("other"), entry("churn", mode="realtime", more=settings + kept))["churn"]
+    assert environments(template)["prove"].samples_key.endswith(".json")
+
+
 def test_the_samples_are_uploaded_as_they_are(synth: Synth):
     template = synth(entry(mode="realtime"))["churn"]
     key = environments(template)["prove"].samples_key

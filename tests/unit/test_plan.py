@@ -2,16 +2,20 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from handlers.contract.modes import AVAILABLE, ServingMode
 from turnout.config import STAGES
+from turnout.config.capabilities import endpoint_family, realtime_instances
+from turnout.config.containers import endpoint_of_model
 from turnout.config.specs import ModelSpec
 from turnout.plan import Situation, plan_all, plan_model
 from turnout.switching import report
 from turnout.switching.clients import Recent
+from turnout.switching.parts import UNLESS_FRESH
 
 DEV, PROD = STAGES["dev"], STAGES["prod"]
 WEEK = Recent(requests=1000, hits=973, misses=27)
@@ -47,6 +51,131 @@ def test_a_new_model_is_created_and_says_when_it_will_answer():
 def test_an_unchanged_word_is_an_update():
     plan = planned("precompute", "precompute")
     assert (plan.action, plan.transition, plan.notice) == ("update", None, None)
+
+
+VERSION = "0123456789ab"
+ON_INSTANCES = {"hybrid": {"fallback": "realtime"}}
+
+
+def standing(mode, version=VERSION, recent=WEEK, **settings):
+    """Return the situation of a model that was deployed with these settings."""
+    old = spec(mode, **settings)
+    family = endpoint_family(old)
+    outputs = {"ModelVersion": version}
+    if family:
+        outputs["EndpointName"] = endpoint_of_model(old, "dev", family, version)
+        of = getattr(old, {"async": "async_"}.get(family, family))
+        outputs |= {"MemoryMb": str(of.memory_mb)} if family == "serverless" else {"InstanceType": of.instance_type}
+    if family == "realtime":
+        outputs["InstanceCount"] = str(realtime_instances(old, DEV))
+    if old.mode is ServingMode.HYBRID:
+        outputs["Fallback"] = old.hybrid.fallback
+    return now(mode, recent, outputs=outputs)
+
+
+def changed(mode, before, after, version=VERSION):
+    """Return the plan of a change of settings within one mode."""
+    return plan_model(spec(mode, **after), standing(mode, **before), DEV, version=version)
+
+
+@pytest.mark.parametrize("mode", sorted(AVAILABLE))
+def test_what_is_deployed_already_is_no_transition(mode):
+    plan = changed(mode, {}, {})
+    assert (plan.action, plan.transition, plan.notice, plan.clients) == (
+        "update",
+        None,
+        None,
+        "Answers come as before.",
+    )
+    assert plan.cost_before == plan.cost_after
+
+
+def test_another_fallback_is_a_transition_with_its_own_bills_and_answers():
+    plan = changed("hybrid", {"hybrid": {"fallback": "serverless"}}, {"hybrid": {"fallback": "async"}})
+    assert (plan.action, plan.transition.created, plan.transition.removed) == (
+        "update",
+        ("async endpoint",),
+        ("serverless endpoint",),
+    )
+    assert "2.7 % had another key and would get 202 and the prediction later" in plan.notice.sentence
+    assert "as before" not in plan.clients
+    before, after = ({line.what for line in each.lines} for each in (plan.cost_before, plan.cost_after))
+    assert "results in S3" in after - before
+    assert " before, " in text(plan, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "after"),
+    [
+        ("realtime", {}, {"realtime": {"instance_type": "ml.m5.4xlarge"}}),
+        ("hybrid", ON_INSTANCES, {**ON_INSTANCES, "realtime": {"instance_type": "ml.m5.4xlarge"}}),
+        ("async", {}, {"async": {"instance_type": "ml.m5.4xlarge"}}),
+        ("serverless", {}, {"serverless": {"memory_mb": 6144}}),
+    ],
+)
+def test_what_a_model_runs_on_is_a_transition_to_another_endpoint(mode, before, after):
+    plan = changed(mode, before, after)
+    (created,), (removed,) = plan.transition.created, plan.transition.removed
+    assert created.startswith("another ")
+    assert removed.startswith("the old ")
+    assert not plan.transition.instant
+    assert plan.cost_before.usd < plan.cost_after.usd or plan.cost_before.lines != plan.cost_after.lines
+    assert "as before" in plan.clients
+
+
+def test_a_model_that_was_trained_again_is_proved_beside_the_old_one():
+    plan = changed("realtime", {}, {}, version="ba9876543210")
+    assert [step.name for step in plan.transition.steps if step.what != "nothing to do"] == [
+        "create",
+        "warm",
+        "prove",
+        "move",
+        "drain",
+        "retire",
+    ]
+    assert plan.transition.created == ("another realtime endpoint",)
+    assert plan.transition.removed == ("the old realtime endpoint",)
+    assert plan.clients.endswith("Predictions are those of the model that was trained since.")
+    assert plan.cost_before == plan.cost_after
+
+
+def test_a_new_model_on_the_way_to_another_mode_is_another_endpoint_too():
+    def kept(version):
+        settings = {"hybrid": {"fallback": "realtime"}}
+        switch = plan_model(spec("hybrid", **settings), standing("realtime"), DEV, version=version).transition
+        return "realtime endpoint" in switch.kept
+
+    assert kept(VERSION)
+    assert not kept("ba9876543210")
+
+
+def test_scores_of_a_model_that_was_trained_again_are_made_anew():
+    plan = changed("precompute", {}, {}, version="ba9876543210")
+    assert plan.transition.created == plan.transition.removed == ()
+    assert "a run makes a generation" in plan.transition.steps[1].what
+    assert changed("batch", {}, {}, version="ba9876543210").transition is None, "the next run brings it"
+
+
+def test_a_version_that_nobody_knows_is_taken_for_the_same():
+    assert changed("realtime", {}, {}, version=None).transition is None
+
+
+@pytest.mark.parametrize(
+    ("version", "age", "fits"),
+    [(VERSION, 3600, True), (VERSION, 10**6, False), ("ba9876543210", 3600, False), (None, None, None)],
+)
+def test_whether_a_run_comes_first_follows_from_the_visible_generation(version, age, fits):
+    seen = replace(standing("hybrid"), scores_version=version, scores_age=age)
+    warm = plan_model(spec("precompute"), seen, DEV, version=VERSION).transition.steps[1]
+    said = {True: "nothing to do", False: "a run makes a generation: the visible one does not do"}
+    assert warm.what == said.get(fits, UNLESS_FRESH)
+    assert (warm.seconds.least, warm.seconds.most) == {True: (0, 0), False: (180, 900)}.get(fits, (0, 900))
+
+
+def test_an_endpoint_that_would_be_passed_unasked_is_a_warning():
+    plan = planned("batch", "realtime", artifact="s3://models-of-mine/churn/model.tar.gz")
+    assert "no sample payloads" in plan.warnings[0]
+    assert "Name a file of them under `samples`" in plan.warnings[0]
 
 
 def test_a_model_that_left_the_file_is_told_how_to_go():

@@ -313,10 +313,35 @@ def test_scaling_follows_one_metric():
 def test_types_on_credit_do_not_scale():
     assert findings(realtime={"instance_type": "ml.t2.medium"})["realtime.instance_type"].severity == "warning"
     assert findings(realtime={"instance_type": "ml.t2.medium", "max_instances": 1}) == {}
+    trainium = {"instance_type": "ml.trn1.2xlarge", "max_instances": 4}
+    assert "realtime.instance_type" not in {
+        key for key, finding in findings(realtime=trainium).items() if "runs on credit" in finding.reason
+    }
 
 
-def test_one_instance_cannot_be_replaced_bit_by_bit():
-    one = {"mode": "realtime", "shift": "canary", "realtime": {"instance_count": 1}}
-    assert findings(**one)["shift"].severity == "warning"
+def test_an_asynchronous_endpoint_that_never_rests_is_a_warning():
+    found = findings(mode="async", **{"async": {"instance_type": "ml.t2.medium"}})["async.instance_type"]
+    assert (found.severity, "one instance is up day and night" in found.reason) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"instance_count": 1}, "the endpoint has one instance,"),
+        ({"max_instances": 1}, "the endpoint has one instance,"),
+        ({}, "the endpoint has one instance in stage dev,"),
+    ],
+)
+def test_one_instance_cannot_be_replaced_bit_by_bit(settings, where):
+    one = {"mode": "realtime", "shift": "canary", "realtime": settings}
+    found = findings(**one)["shift"]
+    assert (found.severity, where in found.reason) == ("warning", True)
     assert findings(**{**one, "realtime": {"instance_count": 2}}) == {}
     assert findings(**{**one, "mode": "precompute"}) == {}
+    assert findings(**{**one, "shift": "all-at-once"}) == {}
+
+
+def test_samples_of_their_own_are_for_artifacts_in_s3():
+    artifact = {"artifact": "s3://models/m.tar.gz", "samples": "samples/churn.json"}
+    assert findings(**artifact) == {}
+    assert "artifact/sample_payloads.json" in findings(samples="samples/churn.json")["samples"].reason

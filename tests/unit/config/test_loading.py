@@ -166,3 +166,40 @@ def test_fifty_models_load_in_half_a_second(workspace):
         assert len(load(workspace / "models.yaml").models) == 50
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 0.5
+
+
+IN_S3 = """
+models:
+  churn:
+    mode: realtime
+    key: id
+    features: [spend]
+    artifact: s3://models-of-mine/churn/model.tar.gz
+"""
+
+
+def test_a_model_whose_endpoint_nobody_could_ask_is_a_warning(read, workspace):
+    (warning,) = read(IN_S3).warnings
+    assert (warning.severity, "no sample payloads" in warning.reason) == ("warning", True)
+    assert "under `samples`" in warning.remedy
+    assert read(IN_S3.replace("mode: realtime", "mode: batch\n    schedule: rate(1 day)")).warnings == ()
+    (workspace / "checks.json").write_text("{}")
+    config = read(IN_S3 + "    samples: checks.json\n")
+    assert (config.warnings, config.models["churn"].samples) == ((), workspace / "checks.json")
+
+
+def test_samples_that_are_not_there_are_refused(refused):
+    (problem,) = [each for each in refused(IN_S3 + "    samples: checks.json\n").problems if each.key == "samples"]
+    assert "there is no file 'checks.json'" in problem.reason
+
+
+def test_training_that_kept_no_samples_is_told_so(read, workspace):
+    text = IN_S3.replace("    artifact: s3://models-of-mine/churn/model.tar.gz\n", "")
+    artifact = workspace / "model_code/churn/artifact"
+    artifact.mkdir(exist_ok=True)
+    assert read(text).warnings == (), "what is not trained yet is refused at synth"
+    (artifact / "model.joblib").write_text("x")
+    (warning,) = read(text).warnings
+    assert "artifact/sample_payloads.json" in warning.remedy
+    (artifact / "sample_payloads.json").write_text("{}")
+    assert read(text).warnings == ()

@@ -11,7 +11,7 @@ from turnout.config import capabilities
 from turnout.config.specs import ModelSpec
 from turnout.switching import matrix
 from turnout.switching.clients import CALLERS, outcomes
-from turnout.switching.parts import ALWAYS, ENDPOINTS, MAKEUP, PIPELINE, SCORES, Seconds
+from turnout.switching.parts import ALWAYS, ENDPOINTS, MAKEUP, PIPELINE, SCORES, UNLESS_FRESH, Seconds
 from turnout.switching.transitions import DRAIN, DRAIN_REQUESTS, SHIFTS, pairs, spell, transition
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +98,30 @@ def test_a_switch_that_leaves_asynchronous_requests_waits_for_them(before, after
 def test_some_pairs_by_hand(before, after, fallback, created, removed):
     switch = transition(before, after, fallback=fallback)
     assert (switch.created, switch.removed) == (created, removed)
+
+
+@pytest.mark.parametrize(("before", "after", "fallback"), EVERY)
+def test_every_part_of_the_new_mode_is_proved_also_what_is_kept(before, after, fallback):
+    prove, warm = (transition(before, after, fallback=fallback).steps[place] for place in (2, 1))
+    wanted = [part for part in MAKEUP[after].parts(fallback) if part.proving]
+    assert (prove.what != "nothing to do") is bool(wanted)
+    assert all(part.proving in prove.what for part in wanted)
+    assert prove.seconds.most == sum(part.prove.most for part in wanted)
+    assert (UNLESS_FRESH in warm.what) is MAKEUP[after].scores, "a kept generation may be stale, or of another model"
+
+
+def test_a_kept_endpoint_is_not_warmed_but_one_that_may_rest():
+    assert transition(H, R, fallback="realtime").steps[1].what == "nothing to do"
+    assert "unless one is up" in transition(H, A, fallback="async").steps[1].what
+
+
+@pytest.mark.parametrize("mode", [R, S, A, H])
+def test_another_model_in_the_same_mode_takes_every_step(mode):
+    switch = transition(mode, mode, fallback="realtime", renewed=True)
+    assert [step.name for step in switch.steps if step.what == "nothing to do"] == []
+    assert (len(switch.created), len(switch.removed)) == (1, 1)
+    assert switch.types_created == switch.types_removed == frozenset()
+    assert not switch.instant
 
 
 def test_another_fallback_is_another_endpoint():
