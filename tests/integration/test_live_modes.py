@@ -34,24 +34,6 @@ CAP = 5
 TOO_SLOW = 26
 
 
-@pytest.fixture(scope="module", autouse=True)
-def asked_slowly(door) -> Future:
-    """Ask a question that takes too long; its seconds pass while the other tests run."""
-    waiting: Future = Future()
-
-    def ask() -> None:
-        began = time.monotonic()
-        try:
-            answer = door.predict("heavy", {"features": {"seconds": TOO_SLOW}})
-        except CallFailed as error:
-            waiting.set_exception(error)
-        else:
-            waiting.set_result((answer, time.monotonic() - began))
-
-    threading.Thread(target=ask, daemon=True).start()
-    return waiting
-
-
 @pytest.fixture(scope="module")
 def endpoint_of(client) -> Callable[[str], str]:
     def name(model: str) -> str:
@@ -71,6 +53,61 @@ def at_the_door(client, model: str, *names: str) -> Counter:
     return Counter({name: counted(client, "Turnout", name, Stage=STAGE, Model=model) for name in names})
 
 
+def all_at_once(door: FrontDoor, model: str, body: dict, count: int) -> list[tuple[int, dict]]:
+    """POST the same body `count` times over as many connections; return statuses and bodies.
+
+    Each connection first gets its request but for the last byte, and then all of them get that byte, before any
+    answer is read: every request is under way together with all others. How long they wait is up to this machine, on
+    which four environments of the function share two cores; an API would give up after 30 s. An account runs 1,000
+    requests at once, so nothing else may be asked meanwhile.
+    """
+    url, raw = f"{door.api_url}/models/{model}/predictions", json.dumps(body).encode()
+    signed = requests.Request("POST", url, data=raw, auth=Signed(), headers=JSON).prepare()
+    connections = [http.client.HTTPConnection(urlsplit(url).netloc, timeout=120) for _ in range(count)]
+    try:
+        for connection in connections:
+            connection.request("POST", signed.path_url, raw[:-1], dict(signed.headers))
+        for connection in connections:
+            connection.send(raw[-1:])
+        responses = [connection.getresponse() for connection in connections]
+        return [(response.status, json.loads(response.read())) for response in responses]
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.local_only("AWS's API takes in 500 requests at once and refuses the others itself")
+def test_a_thousand_misses_for_one_key_cause_one_live_call(client, door, endpoint_of):
+    names = ("Requests", "Hits", "Misses", "LiveCalls", "Remembered", "Errors")
+    endpoint, key = endpoint_of("patient"), f"herd-{uuid.uuid4()}"
+    calls, counts = invocations(client, endpoint), at_the_door(client, "patient", *names)
+    answers = all_at_once(door, "patient", {"key": key, "features": {"x": 2.0, "seconds": 1.0}}, HERD)
+    assert Counter(status for status, _ in answers) == {200: HERD}
+    assert {(body["key"], body["prediction"]) for _, body in answers} == {(key, 2.0 / 3.0)}
+    assert Counter(body["source"] for _, body in answers) == {"live": 1, "remembered": HERD - 1}
+    assert invocations(client, endpoint) - calls == 1
+    wanted = Counter(Requests=HERD, Misses=HERD, LiveCalls=1, Remembered=HERD - 1)
+    wait_for(lambda: at_the_door(client, "patient", *names) - counts == wanted, "the front door's metrics")
+
+
+@pytest.fixture(scope="module")
+def asked_slowly(door) -> Future:
+    """Ask a question that takes too long; its seconds pass while the tests after this one run."""
+    waiting: Future = Future()
+
+    def ask() -> None:
+        began = time.monotonic()
+        try:
+            answer = door.predict("heavy", {"features": {"seconds": TOO_SLOW}})
+        except CallFailed as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result((answer, time.monotonic() - began))
+
+    threading.Thread(target=ask, daemon=True).start()
+    return waiting
+
+
 def results(client, run, key: str, prediction: str) -> dict[str, Any]:
     """Return the predictions in a run's Parquet files by key."""
     bucket, _, prefix = run.report["results_uri"].removeprefix("s3://").partition("/")
@@ -81,24 +118,37 @@ def results(client, run, key: str, prediction: str) -> dict[str, Any]:
     return found
 
 
-def asked(door: FrontDoor, model: str, instances: list[dict], source: str) -> list[dict]:
-    """Return the predictions for several instances, fetched where the answer says if it comes later."""
-    answer = door.predict(model, {"instances": instances})
-    if answer.status == 202:
-        place = answer.headers["location"]
-        answer = wait_for(lambda: (got := door.call("GET", place)).status != 202 and got, "the answer")
+def predictions_of(answer: Answer, source: str) -> list[dict]:
     assert answer.status == 200, answer
     predictions = answer.body["predictions"]
-    assert [prediction.get("source") for prediction in predictions] == [source] * len(instances), predictions
+    assert {prediction.get("source") for prediction in predictions} == {source}, predictions
     return predictions
 
 
+def asked(door: FrontDoor, model: str, instances: list[dict], source: str) -> list[dict]:
+    """Return the predictions for several instances, all of them from `source`."""
+    return predictions_of(door.predict(model, {"instances": instances}), source)
+
+
+def keys_and_features(samples: list[dict]) -> list[dict]:
+    return [{"key": row["customer_id"], "features": row["features"]} for row in samples]
+
+
 @pytest.fixture(scope="module")
-def answers(door, scored, samples) -> dict[str, list[dict]]:
+def accepted(door, samples) -> Answer:
+    """The samples, left with mode async: the endpoint wakes up while other modes get ready."""
+    answer = door.predict("queued", {"instances": keys_and_features(samples)})
+    assert answer.status == 202, answer
+    return answer
+
+
+@pytest.fixture(scope="module")
+def answers(door, accepted, scored, samples) -> dict[str, list[dict]]:
     """The answers about the samples, by who gave them; keys alone where a score is to answer."""
-    keys = [{"key": row["customer_id"]} for row in samples]
-    whole = [{**key, "features": row["features"]} for key, row in zip(keys, samples, strict=True)]
+    whole = keys_and_features(samples)
+    keys = [{"key": instance["key"]} for instance in whole]
     misses = [{**instance, "key": f"{instance['key']}-{uuid.uuid4()}"} for instance in whole]
+    fetched = lambda: (got := door.call("GET", accepted.headers["location"])).status != 202 and got  # noqa: E731
     return {
         "precompute": asked(door, "churn", keys, "precomputed"),
         "hybrid, by key": asked(door, "mixed", keys[:SCORED_IN_HYBRID], "precomputed"),
@@ -108,10 +158,11 @@ def answers(door, scored, samples) -> dict[str, list[dict]]:
         "realtime": asked(door, "live", whole, "live"),
         "realtime, one by one": [asked(door, "live", [instance], "live")[0] for instance in whole],
         "serverless": asked(door, "burst", whole, "live"),
-        "async": asked(door, "queued", whole, "async"),
+        "async": predictions_of(wait_for(fetched, "the asynchronous answer"), "async"),
     }
 
 
+@pytest.mark.usefixtures("asked_slowly")
 def test_six_modes_say_what_training_said_to_the_last_bit(client, scored, samples, answers):
     expected = [row["churn_probability"] for row in samples]
     assert len(set(expected)) > len(expected) / 2
@@ -150,42 +201,6 @@ def test_rows_that_lack_features_get_the_same_prediction_from_batch_by_key_and_l
         ("heavy", left_out, "live"),
     ):
         assert [answer["prediction"] for answer in asked(door, name, instances, source)] == expected, (name, source)
-
-
-def all_at_once(door: FrontDoor, model: str, body: dict, count: int) -> list[tuple[int, dict]]:
-    """POST the same body `count` times over as many connections; return statuses and bodies.
-
-    Each connection first gets its request but for the last byte, and then all of them get that byte, before any
-    answer is read: every request is under way together with all others. How long they wait is up to this machine, on
-    which four environments of the function share two cores; an API would give up after 30 s.
-    """
-    url, raw = f"{door.api_url}/models/{model}/predictions", json.dumps(body).encode()
-    signed = requests.Request("POST", url, data=raw, auth=Signed(), headers=JSON).prepare()
-    connections = [http.client.HTTPConnection(urlsplit(url).netloc, timeout=120) for _ in range(count)]
-    try:
-        for connection in connections:
-            connection.request("POST", signed.path_url, raw[:-1], dict(signed.headers))
-        for connection in connections:
-            connection.send(raw[-1:])
-        responses = [connection.getresponse() for connection in connections]
-        return [(response.status, json.loads(response.read())) for response in responses]
-    finally:
-        for connection in connections:
-            connection.close()
-
-
-@pytest.mark.local_only("AWS's API takes in 500 requests at once and refuses the others itself")
-def test_a_thousand_misses_for_one_key_cause_one_live_call(client, door, endpoint_of):
-    names = ("Requests", "Hits", "Misses", "LiveCalls", "Remembered", "Errors")
-    endpoint, key = endpoint_of("patient"), f"herd-{uuid.uuid4()}"
-    calls, counts = invocations(client, endpoint), at_the_door(client, "patient", *names)
-    answers = all_at_once(door, "patient", {"key": key, "features": {"x": 2.0, "seconds": 1.0}}, HERD)
-    assert Counter(status for status, _ in answers) == {200: HERD}
-    assert {(body["key"], body["prediction"]) for _, body in answers} == {(key, 2.0 / 3.0)}
-    assert Counter(body["source"] for _, body in answers) == {"live": 1, "remembered": HERD - 1}
-    assert invocations(client, endpoint) - calls == 1
-    wanted = Counter(Requests=HERD, Misses=HERD, LiveCalls=1, Remembered=HERD - 1)
-    wait_for(lambda: at_the_door(client, "patient", *names) - counts == wanted, "the front door's metrics")
 
 
 def within_one_minute(act: Callable[[], Any]) -> Any:
