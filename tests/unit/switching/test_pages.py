@@ -1,10 +1,12 @@
 """docs/modes.md is held to the tables that it is written from."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from handlers.contract import metrics
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.payloads import words
 from turnout import cost
@@ -39,6 +41,23 @@ def test_limits_are_those_of_the_capability_table():
     for name, member in {"GPU": "gpu", "Graviton": "graviton", "network isolation": "network_isolation"}.items():
         assert row(name) == ["yes" if getattr(f, member) else "no" for f in families]
     assert f"{MAX_SERVERLESS_ENDPOINTS} serverless endpoints and {SERVERLESS_POOL} requests" in PAGE
+
+
+def test_rates_are_made_of_metrics_that_the_front_door_emits():
+    emitted = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)}
+    rates = PAGE.partition("| rate | formula |")[2].partition("\n\n")[0]
+    formulas = re.findall(r"`([^`]+)` \|$", rates, re.MULTILINE)
+    assert len(formulas) == 3
+    assert {name for formula in formulas for name in re.findall("[A-Za-z]+", formula)} <= emitted
+    (text,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    queries = json.loads(text)
+    looked_up = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
+    assert {metric["MetricName"] for metric in looked_up} == {metrics.HITS, metrics.MISSES}
+    for metric in looked_up:
+        assert metric["Namespace"] == metrics.NAMESPACE
+        assert [dimension["Name"] for dimension in metric["Dimensions"]] == list(metrics.DIMENSIONS)
+    (rate,) = [query for query in queries if "Expression" in query]
+    assert set(re.findall("[a-z]+", rate["Expression"])) == {query["Id"] for query in queries} - {rate["Id"]}
 
 
 def test_settings_that_the_page_names_exist():
