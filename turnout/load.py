@@ -403,12 +403,12 @@ def shifted(sent: Iterable[Sent], old: str, tried: str, new: str, begin: float, 
     `old` answers; after, only `new`, which is `tried`, or `old` again where an alarm took the shift back.
     """
     answered = [one for one in sent if one.mode is not None]
-    if early := sum(one.mode != old for one in answered if one.answered < begin):
+    if early := sum(old != one.mode for one in answered if one.answered < begin):
         return f"{early} requests were not answered by mode {old} before the shift"
-    if late := sum(one.mode != new for one in answered if one.sent > end):
+    if late := sum(new != one.mode for one in answered if one.sent > end):
         return f"{late} requests were not answered by mode {new} after the shift"
-    before = [one.sent for one in answered if one.mode == old]
-    after = [one.answered for one in answered if one.mode == tried]
+    before = [one.sent for one in answered if old == one.mode]
+    after = [one.answered for one in answered if tried == one.mode]
     if not before or not after:
         return f"no answer of mode {tried if before else old} was seen"
     if max(before) <= min(after):

@@ -7,7 +7,7 @@ from constructs import Construct
 from handlers.contract import layout
 from infra.constructs.alarms import add_alarm
 from infra.constructs.endpoint import Endpoint
-from infra.constructs.endpoint_alarms import NAMESPACE, queue_alarms, wake_alarm
+from infra.constructs.endpoint_alarms import NAMESPACE, queue_alarms, refusal_alarms, wake_alarm
 from infra.constructs.live_endpoint import LiveEndpoint
 from infra.constructs.model import Model, telemetry
 from infra.constructs.parts import Parts
@@ -34,7 +34,8 @@ class AsyncEndpoint(LiveEndpoint):
     def __init__(self, scope: Construct, id: str, *, parts: Parts) -> None:
         super().__init__(scope, id, parts=parts)
         spec = parts.spec.async_
-        parts.alarms.add(queue_alarms(self.name, expiry=spec.expiry))
+        refused = refusal_alarms(stage=parts.stage.name, model=parts.spec.name)
+        parts.alarms.add([*queue_alarms(self.name, expiry=spec.expiry), *refused])
         success, error = Topic(self, "Success"), Topic(self, "Error")
         model = Model(
             self.own,

@@ -28,19 +28,20 @@ GROUPS = {
     "serverless": "ServingServerless",
     "async": "ServingAsync",
     "alarms on runs": "Alarms(RunFailed|Execution|NoSuccess|TriggerLost)",
-    "alarms on calls": "Alarms(Endpoint(Errors|Slow)|LiveRefused)",
+    "alarms on calls": "AlarmsEndpoint(Errors|Slow)",
+    "alarms on refusals": "AlarmsLiveRefused",
     "alarms on concurrency": "AlarmsEndpointFull",
     "alarms on the queue": "AlarmsRequests",
 }
 SCORED = {"pipeline", "alarms on runs"}
-ON_CALLS = {"alarms on calls"}
+ON_CALLS = {"alarms on calls", "alarms on refusals"}
 HAS = {
     "batch": SCORED,
     "precompute": SCORED,
     "hybrid": SCORED | {"serverless", "alarms on concurrency"} | ON_CALLS,
     "realtime": {"realtime"} | ON_CALLS,
     "serverless": {"serverless", "alarms on concurrency"} | ON_CALLS,
-    "async": {"async", "alarms on the queue"},
+    "async": {"async", "alarms on the queue", "alarms on refusals"},
 }
 
 
