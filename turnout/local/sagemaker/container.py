@@ -134,6 +134,11 @@ class Container:
         """Send one request to /invocations, once. Raises OSError (TimeoutError too) or HTTPException."""
         return self._request("POST", "/invocations", body, headers, timeout)
 
+    @property
+    def pid(self) -> int | None:
+        """The process that the server and its children descend from; None before the start."""
+        return self._process.pid if self._process is not None else None
+
     def alive(self) -> bool:
         """Whether the process runs; one that ends by itself has crashed."""
         return self._process is not None and self._process.poll() is None
