@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable
 
-from turnout.local.sagemaker.api import page
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting import kinds
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
@@ -64,13 +63,7 @@ class HostingApi:
                     f'"{endpoint["EndpointArn"]}", which is {endpoint["EndpointStatus"]}.'
                 )
         self.store.remove("endpoint_configs", scope, name)
-        self.store.remove("tags", scope, record["EndpointConfigArn"])
         return {}
-
-    def list_endpoint_configs(self, scope: Scope, request: dict) -> dict:
-        fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        records = self.store.all("endpoint_configs", scope)
-        return page(records, request, "EndpointConfigs", fields, "EndpointConfigName")
 
     def _config(self, scope: Scope, name: str) -> dict:
         record = self.store.get("endpoint_configs", scope, name)
@@ -158,13 +151,6 @@ class HostingApi:
         self._deregister(scope, record["EndpointName"])
         return {}
 
-    def list_endpoints(self, scope: Scope, request: dict) -> dict:
-        fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        records = self.store.all("endpoints", scope)
-        if status := request.get("StatusEquals"):
-            records = (record for record in records if record["EndpointStatus"] == status)
-        return page(records, request, "Endpoints", fields, "EndpointName")
-
     def _find(self, scope: Scope, name: str) -> dict | None:
         """Return an endpoint's record; names differ in more than case."""
         records = self.store.all("endpoints", scope)
@@ -187,11 +173,9 @@ OPERATIONS = {
     "CreateEndpointConfig": "create_endpoint_config",
     "DescribeEndpointConfig": "describe_endpoint_config",
     "DeleteEndpointConfig": "delete_endpoint_config",
-    "ListEndpointConfigs": "list_endpoint_configs",
     "CreateEndpoint": "create_endpoint",
     "DescribeEndpoint": "describe_endpoint",
     "UpdateEndpoint": "update_endpoint",
     "UpdateEndpointWeightsAndCapacities": "update_endpoint_weights_and_capacities",
     "DeleteEndpoint": "delete_endpoint",
-    "ListEndpoints": "list_endpoints",
 }
