@@ -5,6 +5,7 @@ from AWS in a way that our stacks would notice. No file of ministack is changed.
 `HOOKS`, and `check_hooks` refuses to start on a version that lacks one: an upgrade is a review of this file.
 """
 
+import asyncio
 import contextlib
 import importlib
 import importlib.metadata
@@ -16,14 +17,15 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from turnout.local import alarms, emf, schedules
@@ -32,17 +34,20 @@ from turnout.local.autoscaling.cloudformation import resource_types as autoscali
 from turnout.local.autoscaling.scaler import Scaler
 from turnout.local.faults import Faults
 from turnout.local.lambda_pool import Pool
-from turnout.local.sagemaker import cloudformation, stepfunctions
+from turnout.local.sagemaker import cloudformation, stepfunctions, validation
 from turnout.local.sagemaker.errors import ApiError, ModelError, NotEmulated
-from turnout.local.sagemaker.hosting.invocations import Request
+from turnout.local.sagemaker.hosting.invocations import Stream
+from turnout.local.sagemaker.hosting.requests import Request
 from turnout.local.sagemaker.ports import Scope
 from turnout.local.sagemaker.service import SageMaker
 
 TESTED_VERSION = "1.5.33"
 ACCOUNT, REGION = "000000000000", "us-east-1"
+JSON = "application/x-amz-json-1.1"
 TICK_SECONDS = 1
 ALARM_TICKS = 5  # ordinary alarms are looked at every so many ticks, those that scale something at each
 SCALING_ACTION = "arn:aws:autoscaling:"
+MOST_INVOCATIONS = 1000  # at a time
 MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
 END_OF_LOG = "\x1eTURNOUT-END"
@@ -68,6 +73,7 @@ HOOKS = {
         "request_scope",
         "json_response",
         "error_response_json",
+        "StreamingResponse",
         "new_uuid",
     ],
     "ministack.core.arn": ["parse_arn"],
@@ -270,6 +276,13 @@ class EmulatorCloud:
         with self.enter(scope):
             _record(namespace, name, value, unit, dimensions)
 
+    def record_metrics(
+        self, scope: Scope, namespace: str, values: Iterable[tuple[str, float, str]], dimensions: dict[str, str]
+    ) -> None:
+        with self.enter(scope):
+            for name, value, unit in values:
+                _record(namespace, name, value, unit, dimensions)
+
     def metric_points(self, scope: Scope, namespace: str, name: str, dimensions: dict[str, str]) -> list[dict]:
         """Return a metric's stored values: Timestamp, Value and Count."""
         cloudwatch = _module("services.cloudwatch")
@@ -360,9 +373,11 @@ class JsonService:
         responses = _module("core.responses")
         try:
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
-            return responses.json_response(self._service.call(operation, json.loads(body or b"{}")))
+            answer = self._service.call(operation, validation.from_wire(body))
+            return responses.json_response(answer, content_type=JSON)
         except ApiError as error:
-            return responses.error_response_json(error.code, error.message, error.status)
+            wire = {"message_key": "Message", "content_type": JSON}  # as both services' error shapes have it
+            return responses.error_response_json(error.code, error.message, error.status, **wire)
 
     def reset(self) -> None:
         self._service.reset()
@@ -377,7 +392,17 @@ class JsonService:
 class ServiceModule(JsonService):
     """SageMaker and its runtime, whose requests come as REST and take a thread each: a model may take its time."""
 
-    INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations)")
+    INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
+
+    def __init__(self, service: SageMaker) -> None:
+        super().__init__(service)
+        # Threads are kept for the next request. So many that a model may call other endpoints without a deadlock.
+        self._threads = ThreadPoolExecutor(MOST_INVOCATIONS, thread_name_prefix="invoke")
+        self._answers = {
+            "invocations": self._invoke,
+            "invocations-response-stream": self._invoke_stream,
+            "async-invocations": self._invoke_async,
+        }
 
     async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
         if headers.get("x-amz-target"):
@@ -385,23 +410,42 @@ class ServiceModule(JsonService):
         found = self.INVOCATION.fullmatch(path)
         if method != "POST" or found is None:
             return _runtime_error(NotEmulated(f"{method} {path} is not emulated by the local cloud."))
-        request = Request(found[1], body, headers)
-        answer = {"invocations": self._invoke, "async-invocations": self._invoke_async}[found[2]]
-        return await _module("core.concurrency").run_reentrant(answer, request)
+        return await self._in_thread(self._answer, self._answers[found[2]], Request(unquote(found[1]), body, headers))
+
+    def _in_thread(self, work: Callable, *args: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work, *args)
+
+    @staticmethod
+    def _answer(answer: Callable[[Request], tuple], request: Request) -> tuple:
+        try:
+            status, headers, body = answer(request)
+        except ApiError as error:
+            return _runtime_error(error)
+        # In lower case ministack does not take the model's Content-Type for that of an API's own JSON.
+        return status, {name.lower(): value for name, value in headers.items()}, body
 
     def _invoke(self, request: Request) -> tuple:
-        try:
-            response = self._service.invoke(request)
-        except ApiError as error:
-            return _runtime_error(error)
-        return 200, dict(response.headers), response.body
+        response = self._service.invoke(request)
+        return 200, response.headers, response.body
 
     def _invoke_async(self, request: Request) -> tuple:
-        try:
-            body, headers = self._service.invoke_async(request)
-        except ApiError as error:
-            return _runtime_error(error)
+        body, headers = self._service.invoke_async(request)
         return 202, {"Content-Type": "application/json", **headers}, body
+
+    def _invoke_stream(self, request: Request) -> tuple:
+        stream = self._service.invoke_stream(request)
+        return 200, stream.headers, _module("core.responses").StreamingResponse(partial(self._send_stream, stream))
+
+    async def _send_stream(self, stream: Stream, send: Callable, receive: Callable) -> None:
+        """Send each part when the model gives it; ends when the model or the client does."""
+        gone = asyncio.ensure_future(receive())
+        try:
+            while not gone.done() and (part := await self._in_thread(next, stream.messages, None)) is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            await self._in_thread(stream.close)
 
 
 def _runtime_error(error: ApiError) -> tuple:
