@@ -25,7 +25,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from turnout.local import alarms, emf, schedules
@@ -410,7 +409,7 @@ class ServiceModule(JsonService):
         found = self.INVOCATION.fullmatch(path)
         if method != "POST" or found is None:
             return _runtime_error(NotEmulated(f"{method} {path} is not emulated by the local cloud."))
-        return await self._in_thread(self._answer, self._answers[found[2]], Request(unquote(found[1]), body, headers))
+        return await self._in_thread(self._answer, self._answers[found[2]], Request(found[1], body, headers))
 
     def _in_thread(self, work: Callable, *args: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work, *args)

@@ -7,8 +7,9 @@ from turnout.local.sagemaker.api import RUNNING, Api, Models, Tags, TransformJob
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting.api import HostingApi
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
-from turnout.local.sagemaker.hosting.invocations import AsyncInvocations, Invocations, Request, Response
+from turnout.local.sagemaker.hosting.invocations import AsyncInvocations, Invocations, Response, Stream
 from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
+from turnout.local.sagemaker.hosting.requests import Request
 from turnout.local.sagemaker.jobs import Jobs
 from turnout.local.sagemaker.listing import Lists
 from turnout.local.sagemaker.ports import Cloud, Scope
@@ -61,6 +62,10 @@ class SageMaker:
     def invoke(self, request: Request) -> Response:
         """Answer InvokeEndpoint. Raises ApiError."""
         return self._invocations.invoke(self._cloud.scope(), request)
+
+    def invoke_stream(self, request: Request) -> Stream:
+        """Answer InvokeEndpointWithResponseStream; the stream has to be closed. Raises ApiError."""
+        return self._invocations.stream(self._cloud.scope(), request)
 
     def invoke_async(self, request: Request) -> tuple[bytes, dict[str, str]]:
         """Answer InvokeEndpointAsync with body and headers. Raises ApiError."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from turnout.local.sagemaker.errors import Invalid
-from turnout.local.sagemaker.hosting import kinds
+from turnout.local.sagemaker.hosting import deployment, kinds
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
@@ -120,6 +120,7 @@ class HostingApi:
             how = request.get("DeploymentConfig") or {}
             if request.get("RetainDeploymentConfig"):
                 how = record.get("LastDeploymentConfig") or how
+            deployment.check(how, old, new)
             self.endpoints.update(scope, record, new, counts, weights, how)
         return {"EndpointArn": arn}
 
