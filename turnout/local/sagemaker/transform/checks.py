@@ -3,28 +3,42 @@
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
 from turnout.local.sagemaker.transform.filters import BadPath, parse
 from turnout.local.sagemaker.transform.formats import CSV, JSON_TYPES, media_type
+from turnout.local.sagemaker.transform.settings import DEFAULT_PAYLOAD_MB
 
+MAX_PAYLOAD_MB = 100
 MAX_PAYLOAD_TIMES_CONCURRENCY_MB = 100
+MAX_INSTANCES = 100
 
 
 def check_transform(request: dict) -> None:
     """Raise what AWS refuses beyond the request's shape, and what the local cloud does not have."""
     source, sink = request["TransformInput"], request["TransformOutput"]
-    split = source.get("SplitType", "None")
-    data = source["DataSource"].get("S3DataSource") or {}
-    if data.get("S3DataType") != "S3Prefix":
-        raise NotEmulated(f"S3DataType {data.get('S3DataType')} is not emulated; use S3Prefix.")
-    if split not in ("None", "Line"):
-        raise NotEmulated(f"SplitType {split} is not emulated; use None or Line.")
-    payload = request.get("MaxPayloadInMB", 6) * max(request.get("MaxConcurrentTransforms", 1), 1)
-    if payload > MAX_PAYLOAD_TIMES_CONCURRENCY_MB:
-        raise Invalid(
-            f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed {MAX_PAYLOAD_TIMES_CONCURRENCY_MB} MB; "
-            f"it is {payload} MB."
-        )
-    if request.get("BatchStrategy") == "MultiRecord" and split == "None":
+    _check_source(source["DataSource"]["S3DataSource"]["S3DataType"])
+    _check_payload(request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB), request.get("MaxConcurrentTransforms", 1))
+    if request["TransformResources"]["InstanceCount"] > MAX_INSTANCES:
+        raise Invalid(f"InstanceCount must not exceed {MAX_INSTANCES}.")
+    if request.get("BatchStrategy") == "MultiRecord" and source.get("SplitType", "None") == "None":
         raise Invalid("BatchStrategy MultiRecord needs SplitType Line, RecordIO or TFRecord.")
     _check_processing(request.get("DataProcessing") or {}, source, sink)
+    if (request.get("DataCaptureConfig") or {}).get("GenerateInferenceId"):
+        _check_type("GenerateInferenceId", "Accept", sink.get("Accept"))
+
+
+def _check_source(kind: str) -> None:
+    if kind == "AugmentedManifestFile":
+        raise Invalid("S3DataType AugmentedManifestFile is not supported for transform jobs.")
+    if kind not in ("S3Prefix", "ManifestFile"):
+        raise NotEmulated(f"S3DataType {kind} is not emulated; use S3Prefix or ManifestFile.")
+
+
+def _check_payload(megabytes: int, concurrency: int) -> None:
+    if megabytes > MAX_PAYLOAD_MB:
+        raise Invalid(f"MaxPayloadInMB must not exceed {MAX_PAYLOAD_MB} MB; it is {megabytes} MB.")
+    if megabytes * concurrency > MAX_PAYLOAD_TIMES_CONCURRENCY_MB:
+        raise Invalid(
+            f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed {MAX_PAYLOAD_TIMES_CONCURRENCY_MB} MB; "
+            f"it is {megabytes * concurrency} MB."
+        )
 
 
 def _check_processing(processing: dict, source: dict, sink: dict) -> None:
@@ -33,17 +47,27 @@ def _check_processing(processing: dict, source: dict, sink: dict) -> None:
             parse(processing.get(name, "$"))
         except BadPath as error:
             raise Invalid(f"{name}: {error}") from None
-    filters = [processing.get(name) for name in ("InputFilter", "OutputFilter")]
     joins = processing.get("JoinSource", "None") == "Input"
-    if not joins and all(path in (None, "$") for path in filters):
+    if not joins and all(processing.get(name) in (None, "$") for name in ("InputFilter", "OutputFilter")):
         return
-    content, accept = media_type(source.get("ContentType")), media_type(sink.get("Accept"))
-    if content not in (CSV, *JSON_TYPES):
-        raise Invalid(f"DataProcessing needs ContentType {CSV} or {' or '.join(JSON_TYPES)}, not {content!r}.")
-    if joins and content != accept:
+    content = _check_type("DataProcessing", "ContentType", source.get("ContentType"))
+    if joins and content != (accept := media_type(sink.get("Accept"))):
         raise Invalid(
             f"JoinSource Input needs ContentType and Accept to be equal; they are {content!r} and {accept!r}."
         )
-    lines = source.get("SplitType", "None") == "Line" and sink.get("AssembleWith", "None") == "Line"
-    if joins and content == CSV and not lines:
-        raise Invalid("JoinSource Input with text/csv needs SplitType Line and AssembleWith Line.")
+    if processing.get("OutputFilter") not in (None, "$"):
+        _check_type("OutputFilter", "Accept", sink.get("Accept"))
+    _check_records(content, source.get("SplitType", "None"), sink.get("AssembleWith", "None"))
+
+
+def _check_records(content: str, split: str, assemble: str) -> None:
+    if split not in ("None", "Line"):
+        raise Invalid(f"DataProcessing needs SplitType None or Line, not {split}.")
+    if content == CSV and (split, assemble) != ("Line", "Line"):
+        raise Invalid("DataProcessing with text/csv needs SplitType Line and AssembleWith Line.")
+
+
+def _check_type(what: str, member: str, value: str | None) -> str:
+    if (given := media_type(value)) not in (CSV, *JSON_TYPES):
+        raise Invalid(f"{what} needs {member} {CSV} or {' or '.join(JSON_TYPES)}, not {given!r}.")
+    return given
