@@ -20,19 +20,23 @@ def transform_object(source: Path, sink: BinaryIO, settings: TransformSettings, 
     """Write the bytes of the object's `.out`. Raises ObjectFailed when no complete result can be made."""
     first = 1
     for batch, answer in answers(settings.splitter.batches(source)):
-        part = _processed(batch, answer, settings, first)
+        records = _processed(batch, answer, settings, first)
+        part = answer if records is None else "\n".join(records).encode()
         sink.write(part)
-        if settings.assemble_line and not part.endswith(b"\n"):
+        if settings.assemble_line and (records or not part.endswith(b"\n")):
             sink.write(b"\n")
         first += len(batch.records)
 
 
-def _processed(batch: Batch, answer: bytes, settings: TransformSettings, first: int) -> bytes:
-    """Return what one answer adds to the result. `first` is the number of the batch's first record."""
+def _processed(batch: Batch, answer: bytes, settings: TransformSettings, first: int) -> list[str] | None:
+    """Return the records that one answer adds to the result, None when its bytes are not to be looked into.
+
+    `first` is the number of the batch's first record.
+    """
     codec, marker, count = settings.splitter.codec, settings.marker, len(batch.records)
     reads_answers = codec is not None and codec.reads_answers
     if not reads_answers and marker is None:
-        return answer
+        return None
     one = settings.splitter.sends_one_record or count == 1
     predictions = codec.predictions(answer, one) if codec is not None else text_lines(answer)
     if reads_answers:
@@ -42,7 +46,7 @@ def _processed(batch: Batch, answer: bytes, settings: TransformSettings, first: 
                 f"were sent, {len(predictions)} came back"
             )
         predictions = codec.to_output(batch.records, predictions)
-    return "\n".join(marker.mark(predictions) if marker else predictions).encode()
+    return marker.mark(predictions) if marker else predictions
 
 
 def unpack(packed: Path, unpacked: Path) -> None:
