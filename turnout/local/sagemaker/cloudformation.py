@@ -3,8 +3,10 @@
 Handlers take and return plain values; `emulator.py` fits them into the emulator's own table of types.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from turnout.local.sagemaker import validation
@@ -34,6 +36,8 @@ CONFIG_CREATE_ONLY = (
     "ShadowProductionVariants",
     "ExecutionRoleArn",
 )
+GROUP_CREATE_ONLY = ("ModelPackageGroupName", "ModelPackageGroupDescription")
+POLICY = "ModelPackageGroupPolicy"
 #: How long CloudFormation waits for an endpoint, in AWS's time.
 CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 160 * 60, 970 * 60, 160 * 60
 #: Handlers wait at least this long here, however fast AWS's time passes: containers start in their own time.
@@ -66,6 +70,7 @@ def resource_types(sagemaker: SageMaker) -> dict[str, ResourceType]:
         "AWS::SageMaker::Model": _model(sagemaker),
         "AWS::SageMaker::EndpointConfig": _endpoint_config(sagemaker),
         "AWS::SageMaker::Endpoint": _endpoint(sagemaker),
+        "AWS::SageMaker::ModelPackageGroup": _model_package_group(sagemaker),
     }
 
 
@@ -148,6 +153,41 @@ def _endpoint(sagemaker: SageMaker) -> ResourceType:
             raise ResourceFailed(f"Endpoint {arn} was not deleted in time.")
 
     return ResourceType(create, update, delete, ("EndpointName",), "EndpointName", blocks=True)
+
+
+def _model_package_group(sagemaker: SageMaker) -> ResourceType:
+    def attributes(name: str) -> dict:
+        described = _call(sagemaker, "DescribeModelPackageGroup", {"ModelPackageGroupName": name})
+        created = datetime.fromtimestamp(described["CreationTime"], UTC).isoformat()
+        shown = {n: described[n] for n in ("ModelPackageGroupArn", "ModelPackageGroupName", "ModelPackageGroupStatus")}
+        return {**shown, "CreationTime": created}
+
+    def put_policy(name: str, policy: dict | str) -> None:
+        text = policy if isinstance(policy, str) else json.dumps(policy)
+        request = {"ModelPackageGroupName": name, "ResourcePolicy": text}
+        _call(sagemaker, "PutModelPackageGroupPolicy", request)
+
+    def create(name: str, properties: dict) -> tuple[str, dict]:
+        request = {k: v for k, v in properties.items() if k != POLICY}
+        arn = _call(sagemaker, "CreateModelPackageGroup", request)["ModelPackageGroupArn"]
+        if POLICY in properties:
+            put_policy(request["ModelPackageGroupName"], properties[POLICY])
+        return arn, attributes(request["ModelPackageGroupName"])
+
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        if POLICY in new:
+            put_policy(new["ModelPackageGroupName"], new[POLICY])
+        elif POLICY in old:
+            request = {"ModelPackageGroupName": new["ModelPackageGroupName"]}
+            _call(sagemaker, "DeleteModelPackageGroupPolicy", request)
+        return arn, attributes(new["ModelPackageGroupName"])
+
+    def delete(arn: str) -> None:
+        if name := sagemaker.name_of("model_package_groups", arn):
+            _call(sagemaker, "DeleteModelPackageGroup", {"ModelPackageGroupName": name})
+
+    return ResourceType(create, update, delete, GROUP_CREATE_ONLY, "ModelPackageGroupName")
 
 
 def _not_stabilised(arn: str, described: dict) -> str:
