@@ -163,4 +163,4 @@ def config(name: str = "c", model_name: str = "m", **more: Any) -> dict:
 def package(**more: Any) -> dict:
     """Return a CreateModelPackage request for a package with one container, without a name or a group."""
     container = {"Image": "image:1", "ModelDataUrl": "s3://b/p.tar.gz"}
-    return {"InferenceSpecification": {"Containers": [container]}, **more}
+    return {"InferenceSpecification": {"Containers": [container]}} | more
