@@ -303,8 +303,9 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
         capacity=lambda *where: sagemaker.capacity(*where),
         may_be_zero=lambda *where: sagemaker.is_async(*where),
     )
-    sagemaker = SageMaker(cloud, faults, scaling.scaled_variants, scaling.forget)
-    scaler = Scaler(scaling, sagemaker, cloud.metric_points, faults)
+    sagemaker = SageMaker(cloud, faults, scaling.registry.scaled_variants, scaling.registry.forget)
+    clock = Clock()
+    scaler = Scaler(scaling.registry, sagemaker, cloud.metric_points, faults, _next_cron, clock.now)
     _register_service(
         "sagemaker", ServiceModule(sagemaker), "SageMaker.", [r"api\.sagemaker\.", r"runtime\.sagemaker\."]
     )
@@ -326,7 +327,6 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     _throttle_tables(faults)
     watch = Alarms(scaler, faults)
     watch.install()
-    clock = Clock()
     clock.install()
     threading.Thread(target=watch.run, daemon=True, name="alarm-ticker").start()
     return Emulator(sagemaker, clock, faults)

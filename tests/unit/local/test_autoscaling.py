@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -44,12 +45,12 @@ class FakeEndpoints:
     def __init__(self, count=1):
         self.count, self.busy, self.changes = count, False, []
 
-    def capacity(self, scope, endpoint, variant):
+    def capacity(self, scope, endpoint, variant, dimension):
         if endpoint != "e":
             raise Invalid("no such endpoint")
         return self.count
 
-    def set_capacity(self, scope, endpoint, variant, count):
+    def set_capacity(self, scope, endpoint, variant, dimension, count):
         if self.busy:
             raise Invalid("Cannot update in-progress endpoint")
         self.count = count
@@ -77,7 +78,18 @@ def now(monkeypatch):
 def scaler(api, endpoints, now, value):
     """A scaler for which the metric has had `value` in each of the last twenty seconds."""
     stored = lambda *_: [{"Timestamp": now[0] - age, "Value": value, "Count": 1.0} for age in range(20)]  # noqa: E731
-    return Scaler(api, endpoints, stored, Faults())
+    return scaler_of(api, endpoints, stored)
+
+
+def scaler_of(api, endpoints, stored, at=None):
+    """A scaler over metrics given by `stored`; `at()` is the time that its schedules see."""
+    return Scaler(api.registry, endpoints, stored, Faults(), next_cron, at or (lambda: datetime.now(UTC)))
+
+
+def next_cron(expression, after):
+    """Stand-in for the emulator's cron: every day at six, whatever the expression."""
+    six = after.replace(hour=6, minute=0, second=0, microsecond=0)
+    return six if six > after else six + timedelta(days=1)
 
 
 def register(api, least=1, most=4, **policy):
@@ -97,9 +109,9 @@ def test_a_target_is_registered_described_changed_and_gone(api):
     api.call("RegisterScalableTarget", {**TARGET, "MaxCapacity": 9})
     (target,) = api.call("DescribeScalableTargets", {"ServiceNamespace": "sagemaker"})["ScalableTargets"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 9)
-    assert list(api.scaled_variants(HERE, "e")) == ["AllTraffic"]
+    assert list(api.registry.scaled_variants(HERE, "e")) == ["AllTraffic"]
     api.call("DeregisterScalableTarget", TARGET)
-    assert list(api.scaled_variants(HERE, "e")) == []
+    assert list(api.registry.scaled_variants(HERE, "e")) == []
     with pytest.raises(ObjectNotFound, match="No scalable target registered"):
         api.call("DeregisterScalableTarget", TARGET)
 
@@ -111,7 +123,7 @@ def test_a_target_is_registered_described_changed_and_gone(api):
         ({"ResourceId": "endpoint/e"}, Invalid, "is not endpoint/NAME/variant/VARIANT"),
         ({"ResourceId": "endpoint/nobody/variant/v"}, Invalid, "no such endpoint"),
         ({"ScalableDimension": "sagemaker:variant:Nonsense"}, Invalid, "scalableDimension"),
-        ({"ScalableDimension": "sagemaker:variant:DesiredProvisionedConcurrency"}, NotEmulated, "is emulated"),
+        ({"ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}, NotEmulated, "is emulated"),
     ],
 )
 def test_bad_targets_are_refused(api, changes, error, words):
@@ -126,8 +138,8 @@ def test_a_policy_needs_its_target_and_goes_with_it(api):
     arn = register(api, **policy)
     assert arn.startswith("arn:aws:autoscaling:us-east-1:000000000000:scalingPolicy:")
     assert api.call("PutScalingPolicy", {**TARGET, "PolicyName": "p", **policy})["PolicyARN"] == arn
-    api.forget(HERE, "e")
-    assert api.policy(arn) is None
+    api.registry.forget(HERE, "e")
+    assert api.registry.policy(arn) is None
 
 
 def test_load_scales_out_once_and_then_cools_down(api, endpoints, now):
@@ -149,7 +161,7 @@ def test_load_scales_out_once_and_then_cools_down(api, endpoints, now):
 def test_silence_scales_nothing_and_idleness_scales_in(api, endpoints, now):
     track(api)
     endpoints.count = 4
-    Scaler(api, endpoints, lambda *_: [], Faults()).tick()
+    scaler_of(api, endpoints, lambda *_: []).tick()
     assert endpoints.changes == []
     scaler(api, endpoints, now, 0.0).tick()
     assert endpoints.changes == [1]
@@ -188,8 +200,8 @@ def test_state_survives_saving(api, endpoints):
     arn = track(api)
     again = Autoscaling(FakeCloud(), endpoints.capacity, lambda scope, endpoint: True)
     again.load(json.loads(json.dumps(api.dump())))
-    assert again.policy(arn)[1]["PolicyName"] == "p"
-    assert list(again.scaled_variants(HERE, "e")) == ["AllTraffic"]
+    assert again.registry.policy(arn)[1]["PolicyName"] == "p"
+    assert list(again.registry.scaled_variants(HERE, "e")) == ["AllTraffic"]
 
 
 def test_templates_may_spell_numbers_as_text_and_name_the_target_by_ref(api):
@@ -208,7 +220,7 @@ def test_templates_may_spell_numbers_as_text_and_name_the_target_by_ref(api):
         },
     )
     assert attributes["Arn"] == arn
-    assert api.policy(arn)[1]["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 10
+    assert api.registry.policy(arn)[1]["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 10
     target.delete(ref)
     target.delete(ref)
     policy.delete(arn)

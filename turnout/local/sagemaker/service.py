@@ -8,7 +8,7 @@ from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting.api import HostingApi
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
 from turnout.local.sagemaker.hosting.invocations import AsyncInvocations, Invocations, Response, Stream
-from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
+from turnout.local.sagemaker.hosting.kinds import DESIRED_COUNT, Kind, kind_of
 from turnout.local.sagemaker.hosting.requests import Request
 from turnout.local.sagemaker.jobs import Jobs
 from turnout.local.sagemaker.listing import Lists
@@ -93,18 +93,25 @@ class SageMaker:
 
     # For Application Auto Scaling
 
-    def capacity(self, scope: Scope, endpoint: str, variant: str) -> int:
-        """Return a variant's desired instance count. Raises Invalid for one that does not exist or has none."""
+    def capacity(self, scope: Scope, endpoint: str, variant: str, dimension: str) -> int:
+        """Return a variant's desired capacity. Raises Invalid for one that does not exist or has none."""
         live = self.endpoints.find(scope, endpoint)
         found = live.fleet.variants.get(variant) if live and live.fleet else None
-        if found is None or found.serverless:
+        count = None if found is None else found.capacity(dimension.rpartition(":")[2])
+        if count is None:
             raise Invalid(f"No scalable variant {variant} of endpoint {endpoint} is in service.")
-        return found.desired
+        return count
 
-    def set_capacity(self, scope: Scope, endpoint: str, variant: str, count: int) -> None:
-        """Ask for another instance count. Raises Invalid while the endpoint changes."""
-        wanted = [{"VariantName": variant, "DesiredInstanceCount": count}]
+    def set_capacity(self, scope: Scope, endpoint: str, variant: str, dimension: str, count: int) -> None:
+        """Ask for another capacity. Raises Invalid while the endpoint changes."""
+        member = dimension.rpartition(":")[2]
+        change = (
+            {member: count}
+            if member == DESIRED_COUNT
+            else {"ServerlessUpdateConfig": {"ProvisionedConcurrency": count}}
+        )
         with self._cloud.enter(scope):
+            wanted = [{"VariantName": variant, **change}]
             request = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": wanted}
             self.call("UpdateEndpointWeightsAndCapacities", request)
 

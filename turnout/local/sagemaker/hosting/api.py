@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting import deployment, kinds
-from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
+from turnout.local.sagemaker.hosting.endpoints import Endpoints, Wanted, describe
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
 
@@ -126,21 +126,14 @@ class HostingApi:
 
     def update_endpoint_weights_and_capacities(self, scope: Scope, request: dict) -> dict:
         record = self._endpoint(scope, request["EndpointName"])
-        wanted = {
-            each["VariantName"]: (each.get("DesiredInstanceCount"), each.get("DesiredWeight"))
-            for each in request["DesiredWeightsAndCapacities"]
-        }
+        wanted = {each["VariantName"]: Wanted.of(each) for each in request["DesiredWeightsAndCapacities"]}
         with self.store.lock:
             self._check_at_rest(record)
             config = self._config(scope, record["EndpointConfigName"])
-            for name, (count, _) in wanted.items():
-                variant = kinds.variant_named(config, name)
-                if variant is None:
+            for name, change in wanted.items():
+                if kinds.variant_named(config, name) is None:
                     raise Invalid(f'Could not find variant "{name}" of endpoint "{record["EndpointArn"]}".')
-                if count is not None and kinds.is_serverless(variant):
-                    raise Invalid(f"Variant {name} is serverless: it has no DesiredInstanceCount.")
-                if count == 0 and kinds.kind_of(config) != kinds.Kind.ASYNC:
-                    raise Invalid("DesiredInstanceCount 0 is for asynchronous endpoints only.")
+                kinds.check_capacity(config, name, change.count, change.serverless)
             self.endpoints.set_capacity(scope, record, wanted)
         return {"EndpointArn": record["EndpointArn"]}
 

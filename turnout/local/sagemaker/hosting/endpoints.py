@@ -45,6 +45,19 @@ class Stage(NamedTuple):
     StartTime: float
 
 
+class Wanted(NamedTuple):
+    """Another instance count, weight or serverless settings of a variant; None leaves one as it is."""
+
+    count: int | None
+    weight: float | None
+    serverless: Mapping[str, int] | None
+
+    @classmethod
+    def of(cls, change: Mapping[str, Any]) -> "Wanted":
+        """Read one of UpdateEndpointWeightsAndCapacities' DesiredWeightsAndCapacities."""
+        return cls(*(change.get(m) for m in ("DesiredInstanceCount", "DesiredWeight", "ServerlessUpdateConfig")))
+
+
 @dataclass
 class Live:
     """An endpoint at work: which fleets take its traffic, in shares that sum to 1.
@@ -95,17 +108,11 @@ class Endpoints:
         record["EndpointStatus"] = "Updating"
         self._spawn(live, self._update, config, counts, weights, how)
 
-    def set_capacity(self, scope: Scope, record: dict, wanted: Mapping[str, tuple[int | None, float | None]]) -> None:
-        """Have other instance counts and weights, `{variant: (count, weight)}`; None leaves one as it is."""
+    def set_capacity(self, scope: Scope, record: dict, wanted: Mapping[str, Wanted]) -> None:
+        """Have other capacities and weights of variants, by name."""
         live = self._live[scope, record["EndpointName"]]
         record["EndpointStatus"] = "Updating"
         self._spawn(live, self._set_capacity, wanted)
-
-    def set_provisioned(self, scope: Scope, record: dict, variant: str, concurrency: int) -> None:
-        """Have another provisioned concurrency of a serverless variant."""
-        live = self._live[scope, record["EndpointName"]]
-        record["EndpointStatus"] = "Updating"
-        self._spawn(live, self._provision, variant, concurrency)
 
     def delete(self, scope: Scope, record: dict) -> None:
         live = self._live.setdefault((scope, record["EndpointName"]), Live(scope, record))
@@ -287,16 +294,10 @@ class Endpoints:
         self._check(live)
         self._end(live, "InService", reason)
 
-    def _set_capacity(self, live: Live, wanted: Mapping[str, tuple[int | None, float | None]]) -> None:
+    def _set_capacity(self, live: Live, wanted: Mapping[str, Wanted]) -> None:
         try:
-            for name, (count, weight) in wanted.items():
-                variant = live.fleet.variants[name]
-                variant.weight = variant.weight if weight is None else weight
-                if count is not None:
-                    way = "out" if count > variant.desired else "in"
-                    variant.desired = count
-                    self._enter(live, {name: count}, "Updating", f"Scaling {way} desired instance count to {{}}.")
-                    variant.scale(count)
+            for name, change in wanted.items():
+                self._change_variant(live, live.fleet.variants[name], change)
         except FleetFailed as error:
             self._check(live)
             self._end(live, "InService", str(error))
@@ -304,15 +305,16 @@ class Endpoints:
         self._check(live)
         self._end(live, "InService")
 
-    def _provision(self, live: Live, name: str, concurrency: int) -> None:
-        try:
-            live.fleet.variants[name].provision(concurrency)
-        except FleetFailed as error:
-            self._check(live)
-            self._end(live, "InService", str(error))
-            return
-        self._check(live)
-        self._end(live, "InService")
+    def _change_variant(self, live: Live, variant: Variant, change: Wanted) -> None:
+        if change.weight is not None:
+            variant.weight = change.weight
+        if change.serverless:
+            variant.provision(change.serverless)
+        if change.count is not None:
+            way, variant.desired = "out" if change.count > variant.desired else "in", change.count
+            message = f"Scaling {way} desired instance count to {{}}."
+            self._enter(live, {variant.name: change.count}, "Updating", message)
+            variant.scale(change.count)
 
     def _delete(self, live: Live) -> None:
         if live.queue:

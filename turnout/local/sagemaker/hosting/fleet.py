@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from turnout.local.faults import Faults
-from turnout.local.sagemaker.artifact import BadArtifact, fetch
+from turnout.local.sagemaker.artifact import BadArtifact, definitions, fetch_model, remove
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
+from turnout.local.sagemaker.containers import open_container
 from turnout.local.sagemaker.hosting import usage
 from turnout.local.sagemaker.hosting.kinds import is_serverless
 from turnout.local.sagemaker.hosting.metering import Value
@@ -101,7 +102,7 @@ class Variant:
     def __init__(self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, settings: dict, model: dict) -> None:
         self.settings, self.name, self.serverless = settings, settings["VariantName"], is_serverless(settings)
         self.desired, self.weight, self.created = 0, 1.0, time.time()
-        self.image = model["PrimaryContainer"].get("Image", "")
+        self.image = definitions(model)[0].get("Image", "")
         self._cloud, self._scope, self._faults, self._endpoint, self._model = cloud, scope, faults, endpoint, model
         self._changed = threading.Condition()
         self._instances: list[Instance] = []
@@ -139,16 +140,23 @@ class Variant:
         if not self.serverless:
             self._grow(missing)
 
-    def provision(self, concurrency: int) -> None:
-        """Keep processes ready for so many requests at once (serverless). Raises FleetFailed."""
+    def provision(self, changes: Mapping[str, int]) -> None:
+        """Have another MaxConcurrency, and processes ready for another ProvisionedConcurrency. Raises FleetFailed."""
         with self._changed:
-            settings = {**self.settings["ServerlessConfig"], "ProvisionedConcurrency": concurrency}
+            settings = {**self.settings["ServerlessConfig"], **changes}
             self.settings = {**self.settings, "ServerlessConfig": settings}
             missing = self._provisioned() - len(self._instances)
         self._grow(missing)
 
     def _provisioned(self) -> int:
         return min(self.settings["ServerlessConfig"].get("ProvisionedConcurrency", 0), MAX_PROCESSES)
+
+    def capacity(self, member: str) -> int | None:
+        """Return the DesiredInstanceCount or DesiredProvisionedConcurrency, None for a variant that has none."""
+        if self.serverless:
+            concurrency = self.settings["ServerlessConfig"].get("ProvisionedConcurrency")
+            return concurrency if member == "DesiredProvisionedConcurrency" else None
+        return self.desired if member == "DesiredInstanceCount" else None
 
     def _grow(self, count: int) -> None:
         if count <= 0:
@@ -190,7 +198,14 @@ class Variant:
         logs = self._cloud.client("logs", self._scope)
         shipper = LogShipper(logs, log_file, f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/{identity}")
         seconds = self.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS[self.serverless])
-        container = Container(self._model_dir, self._environment(), log_file, start_seconds=seconds)
+        container = open_container(
+            self._model,
+            self._model_dir,
+            self._environment(),
+            log_file,
+            start_seconds=seconds,
+            memory_mb=self.settings.get("ServerlessConfig", {}).get("MemorySizeInMB", 0),
+        )
         shipper.start()
         self._launching.append(container)
         try:
@@ -216,16 +231,14 @@ class Variant:
     def _fetch(self) -> Path:
         folder = self._folder / "model"
         folder.mkdir(parents=True, exist_ok=True)
-        if url := self._model["PrimaryContainer"].get("ModelDataUrl"):
-            try:
-                fetch(self._cloud.client("s3", self._scope), url, folder)
-            except BadArtifact as error:
-                raise FleetFailed(f'Failed to download model data for container "container_1". {error}') from error
+        try:
+            fetch_model(self._cloud.client("s3", self._scope), self._model, folder)
+        except BadArtifact as error:
+            raise FleetFailed(str(error)) from error
         return folder
 
     def _environment(self) -> dict[str, str]:
         return {
-            **self._model["PrimaryContainer"].get("Environment", {}),
             "SAGEMAKER_REGION": self._scope.region,
             "AWS_REGION": self._scope.region,
             "AWS_DEFAULT_REGION": self._scope.region,
@@ -426,7 +439,7 @@ class Variant:
             container.stop()
         for instance in ending:
             instance.shipper.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder)
 
     def _finish(self, instance: Instance) -> None:
         with self._changed:

@@ -92,6 +92,23 @@ def _check_serverless(request: Mapping[str, Any], variant: Mapping[str, Any], mo
             raise Invalid(f"Serverless endpoints do not support {member} (variant {name}).")
 
 
+def check_capacity(
+    config: Mapping[str, Any], name: str, count: int | None, serverless: Mapping[str, int] | None
+) -> None:
+    """Raise Invalid for a capacity that a variant cannot have: instances and serverless settings, where given."""
+    variant = variant_named(config, name)
+    if count is not None and is_serverless(variant):
+        raise Invalid(f"Variant {name} is serverless: it has no DesiredInstanceCount.")
+    if count == 0 and kind_of(config) != Kind.ASYNC:
+        raise Invalid("DesiredInstanceCount 0 is for asynchronous endpoints only.")
+    if serverless and not is_serverless(variant):
+        raise Invalid(f"Variant {name} is not serverless: it has no ServerlessUpdateConfig.")
+    if serverless:
+        settings = {**variant["ServerlessConfig"], **serverless}
+        if settings.get("ProvisionedConcurrency", 0) > settings["MaxConcurrency"]:
+            raise Invalid(f"ProvisionedConcurrency of variant {name} must not be greater than its MaxConcurrency.")
+
+
 # Updates
 
 
