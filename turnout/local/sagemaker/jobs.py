@@ -6,7 +6,6 @@ transformed and their results stay, as on AWS; the job is then Failed.
 
 import logging
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from turnout.local.sagemaker.artifact import BadArtifact, fetch
+from turnout.local.sagemaker.artifact import BadArtifact, fetch_model, remove
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
+from turnout.local.sagemaker.containers import open_container
 from turnout.local.sagemaker.hosting import usage
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
@@ -126,7 +126,7 @@ class Jobs:
             logger.exception("transform job %s", job["TransformJobName"])
             return "Failed", f"InternalServerError: {type(error).__name__}: {error}"
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         return "Completed", None
 
     def _finish(self, running: Running, status: str, reason: str | None) -> None:
@@ -199,12 +199,10 @@ class Transform:
             raise JobFailed(f"ClientError: Could not find model {self.job['ModelName']}; it was deleted meanwhile.")
         folder = self.folder / "model"
         folder.mkdir(parents=True, exist_ok=True)
-        url = self.model["PrimaryContainer"].get("ModelDataUrl")
-        if url:
-            try:
-                fetch(s3, url, folder)
-            except BadArtifact as error:
-                raise JobFailed(f"ClientError: {error}") from error
+        try:
+            fetch_model(s3, self.model, folder)
+        except BadArtifact as error:
+            raise JobFailed(f"ClientError: {error}") from error
         return folder
 
     def _instance(self, index: int, objects: list[InputObject], model_dir: Path) -> list[ObjectFailed]:
@@ -213,7 +211,7 @@ class Transform:
         log_file = self.cloud.log_dir / "transform" / f"{self.job['TransformJobName']}-{index}.log"
         with ExitStack() as stack:
             data_log = self._logs(stack, log_file, identity)
-            container = Container(model_dir, self._environment(), log_file)
+            container = open_container(self.model, model_dir, self._environment(), log_file)
             self.running.containers.append(container)
             try:
                 stack.enter_context(container)
@@ -286,7 +284,6 @@ class Transform:
         """Return what SageMaker sets in a transform container, over the model's and the job's own variables."""
         asked = {name: self.job[setting] for setting, name in SETTING_VARIABLES.items() if setting in self.job}
         return {
-            **self.model["PrimaryContainer"].get("Environment", {}),
             **self.job.get("Environment", {}),
             "SAGEMAKER_BATCH": "true",
             "SAGEMAKER_REGION": self.scope.region,
