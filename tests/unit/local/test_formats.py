@@ -80,9 +80,19 @@ def test_the_short_way_through_plain_rows_gives_what_the_long_one_gives(row, sta
     assert codec.to_model([",".join(row)]) == [",".join(row[start:])]
 
 
+@given(
+    st.lists(st.text(st.characters(exclude_characters=',"\r\n')), min_size=3), st.lists(st.integers(-3, 2), min_size=1)
+)
+def test_the_short_way_to_positions_gives_what_the_long_one_gives(row, positions):
+    codec = codec_for("text/csv", {"InputFilter": f"$[{','.join(map(str, positions))}]"})
+    assert codec.to_model([",".join(row)]) == [",".join(row[position] for position in positions)]
+
+
 def test_an_index_that_a_row_does_not_have_fails():
     with pytest.raises(BadData, match="index 2 of a record with 2 fields"):
         codec_for("text/csv", {"OutputFilter": "$[2]"}).to_output([], ["a,b"])
+    with pytest.raises(BadData, match="index 2 of a record with 2 fields"):
+        codec_for("text/csv", {"OutputFilter": "$[0,2]"}).to_output([], ["a,b"])
 
 
 def test_the_reserved_name_is_overwritten():

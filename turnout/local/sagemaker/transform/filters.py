@@ -127,6 +127,14 @@ def select_fields(fields: list[str], steps: tuple[Step, ...]) -> list[str]:
     return selected if isinstance(selected, list) else [selected]
 
 
+def positions(steps: tuple[Step, ...]) -> tuple[int, ...] | None:
+    """Return the positions when the path is `$[a,b,...]` with two or more and no slice."""
+    match steps:
+        case (Indexes(indexes=indexes),) if len(indexes) > 1 and all(isinstance(index, int) for index in indexes):
+            return indexes
+    return None
+
+
 def tail_start(steps: tuple[Step, ...]) -> int | None:
     """Return n when the path is `$[n:]` with a positive n: what it selects is the rest of the text."""
     match steps:

@@ -4,9 +4,10 @@ A codec is made once per job from its DataProcessing settings and then turns lis
 lines. CSV without a quote character is cut at commas; only rows with quotes pay for a CSV parser.
 """
 
+import contextlib
 import json
+import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn, Protocol
@@ -82,30 +83,37 @@ class CsvCodec:
         return text_lines(answer)
 
     def to_output(self, lines: list[str], predictions: list[str]) -> list[str]:
-        rows = list(map(_joined_row, lines, predictions)) if self.join else predictions
-        return _filtered(rows, _steps(self.output_filter))
+        return _filtered(self._joined(lines, predictions) if self.join else predictions, _steps(self.output_filter))
+
+    @staticmethod
+    def _joined(lines: list[str], predictions: list[str]) -> list[str]:
+        rows = [f"{line},{prediction}" for line, prediction in zip(lines, predictions, strict=True)]
+        for row, line in zip(rows, lines, strict=True) if _quotes_in(rows) else ():
+            parse_row(line), parse_row(row)  # the same quotes may be right together and wrong apart
+        return rows
 
 
-def _joined_row(line: str, prediction: str) -> str:
-    row = f"{line},{prediction}"
-    if '"' in row:
-        parse_row(line), parse_row(prediction)
-    return row
+def _quotes_in(rows: list[str]) -> bool:
+    return any('"' in row for row in rows)
 
 
 def _filtered(rows: list[str], steps: tuple[filters.Step, ...]) -> list[str]:
     if not steps:
         return rows
-    plain = _plain_filter(steps)
-    return [format_row(filters.select_fields(parse_row(row), steps)) if '"' in row else plain(row) for row in rows]
+    if _quotes_in(rows):
+        return [format_row(filters.select_fields(parse_row(row), steps)) for row in rows]
+    return _plainly_filtered(rows, steps)
 
 
-def _plain_filter(steps: tuple[filters.Step, ...]) -> Callable[[str], str]:
-    """Return the filter for rows without quotes. `[n:]`, the usual one, does not look at the fields behind."""
-    start = filters.tail_start(steps)
-    if start is None:
-        return lambda row: ",".join(filters.select_fields(row.split(","), steps))
-    return lambda row: fields[start] if len(fields := row.split(",", start)) > start else ""
+def _plainly_filtered(rows: list[str], steps: tuple[filters.Step, ...]) -> list[str]:
+    """Filter rows without quotes; the usual paths, `[n:]` and `[a,b]`, take a shorter way."""
+    if start := filters.tail_start(steps):
+        return [fields[start] if len(fields := row.split(",", start)) > start else "" for row in rows]
+    if positions := filters.positions(steps):
+        pick = operator.itemgetter(*positions)
+        with contextlib.suppress(IndexError):  # the long way says what is missing
+            return [",".join(pick(row.split(","))) for row in rows]
+    return [",".join(filters.select_fields(row.split(","), steps)) for row in rows]
 
 
 def parse_row(row: str) -> list[str]:

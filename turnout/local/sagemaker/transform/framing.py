@@ -7,6 +7,7 @@ multiple of 4 is cut there into several parts; the reader puts the magic number 
 TFRecord (tensorflow record_writer.h): length (8 bytes), its masked CRC32C, the data, its masked CRC32C; little-endian.
 """
 
+import functools
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -112,17 +113,22 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def crc32c(data: bytes) -> int:
-    """Return the CRC-32C (Castagnoli) of data."""
-    crc, table = 0xFFFFFFFF, _TABLE
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    """Return the CRC-32C (Castagnoli) of data. Takes pairs of bytes as little-endian machines do."""
+    crc, table = 0xFFFFFFFF, _table()
+    for pair in memoryview(data)[: len(data) & ~1].cast("H"):
+        crc = table[(crc ^ pair) & 0xFFFF] ^ (crc >> 16)
+    if len(data) % 2:
+        crc = _shifted(crc ^ data[-1], 8)
     return crc ^ 0xFFFFFFFF
 
 
-def _table_entry(value: int) -> int:
-    for _ in range(8):
+@functools.cache
+def _table() -> list[int]:
+    """Return what two bytes do to the checksum: a table for pairs is half the work of one for bytes."""
+    return [_shifted(value, 16) for value in range(1 << 16)]
+
+
+def _shifted(value: int, bits: int) -> int:
+    for _ in range(bits):
         value = value >> 1 ^ (CRC32C_POLYNOMIAL if value & 1 else 0)
     return value
-
-
-_TABLE = [_table_entry(value) for value in range(256)]
