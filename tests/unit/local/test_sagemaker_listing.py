@@ -7,6 +7,7 @@ from botocore import xform_name
 
 from tests.unit.local.control_plane import (
     ARN,
+    HERE,
     FakeCloud,
     client,
     config,
@@ -46,11 +47,11 @@ def create(api, operation: str) -> None:
     """Create five resources a second apart, in the order of NAMES, modified ten seconds later."""
     listing = LISTINGS[operation]
     for kind in ("models", "endpoint_configs"):
-        for record in api.store.all(kind, api._cloud.scope()):
+        for record in api.store.all(kind, HERE):
             record["CreationTime"] = 0.0
     for number, name in enumerate(NAMES):
         api.call(*CREATE[operation](name))
-        record = next(r for r in api.store.all(listing.kind, api._cloud.scope()) if r[listing.name] == name)
+        record = next(r for r in api.store.all(listing.kind, HERE) if r[listing.name] == name)
         record["CreationTime"] = 1000.0 + number
         if "LastModifiedTime" in record:
             record["LastModifiedTime"] = 1010.0 + number
@@ -88,12 +89,21 @@ def test_time_filters_take_the_moment_itself_as_after_and_not_as_before(api, ope
     assert names(api, operation, CreationTimeAfter=1001, CreationTimeBefore=1002, **order) == ["beta"]
 
 
+def test_times_are_shown_and_compared_in_milliseconds(api):
+    (record,) = api.store.all("models", HERE)
+    record["CreationTime"] = 1000.00049
+    assert api.call("DescribeModel", {"ModelName": "m"})["CreationTime"] == 1000.0
+    assert api.call("ListModels", {"CreationTimeBefore": 1000.0})["Models"] == []
+    (found,) = api.call("ListModels", {"CreationTimeAfter": 1000.0})["Models"]
+    assert found["CreationTime"] == 1000.0
+
+
 @pytest.mark.parametrize("operation", ["ListEndpoints", "ListTransformJobs"])
 def test_lists_know_when_something_was_last_modified_and_what_became_of_it(api, operation):
     create(api, operation)
     order = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
     if operation == "ListTransformJobs":
-        for record in api.store.all("jobs", api._cloud.scope()):
+        for record in api.store.all("jobs", HERE):
             record["TransformEndTime"] = record["CreationTime"] + 10
     assert names(api, operation, LastModifiedTimeAfter=1013, **order) == ["delta", "epsilon"]
     assert names(api, operation, LastModifiedTimeBefore=1011, **order) == ["alpha"]

@@ -15,9 +15,11 @@ from typing import Any
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.ports import Scope
 from turnout.local.sagemaker.store import RESOURCES, Store
+from turnout.local.sagemaker.validation import MILLISECONDS
 
 PAGE_SIZE = 10  # AWS's, where its documentation names one
 PAGING = ("NextToken", "MaxResults")
+TIMES = ("CreationTime", "TransformStartTime", "TransformEndTime", "LastModifiedTime")
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,12 @@ def listed(operation: str, records: Iterable[dict], request: dict) -> dict:
 
 
 def _dated(record: dict) -> dict:
-    """Return the record with a LastModifiedTime: transform jobs have none of their own, but their summaries do."""
-    times = ("CreationTime", "TransformStartTime", "TransformEndTime", "LastModifiedTime")
-    return {**record, "LastModifiedTime": max(record[name] for name in times if name in record)}
+    """Return the record with its times as clients see them.
+
+    Transform jobs have no LastModifiedTime of their own, but their summaries do.
+    """
+    times = {name: round(record[name], MILLISECONDS) for name in TIMES if name in record}
+    return {**record, **times, "LastModifiedTime": max(times.values())}
 
 
 def _passes(listing: Listing, record: dict, request: dict) -> bool:

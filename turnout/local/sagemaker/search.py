@@ -49,7 +49,7 @@ class Search:
         if expression is not None:
             _check_size(expression)
             _holds(shape, {}, expression)  # mistakes are told even where there is nothing to find
-        records = (self._record(scope, resource, each) for each in self._store.all(SEARCHED[resource], scope))
+        records = [self._record(scope, shape, resource, each) for each in self._store.all(SEARCHED[resource], scope)]
         found = [record for record in records if expression is None or _holds(shape, record, expression)]
         by = _sort_property(shape, request.get("SortBy"))
         answer = page(
@@ -63,12 +63,13 @@ class Search:
         answer["Results"] = [{resource: record} for record in answer["Results"]]
         return answer | {"TotalHits": {"Value": len(found), "Relation": "EqualTo"}}
 
-    def _record(self, scope: Scope, resource: str, record: dict) -> dict:
+    def _record(self, scope: Scope, shape: Any, resource: str, record: dict) -> dict:
         """Return what Search shows of a resource, and its ARN as `_Arn`."""
         arn = record[RESOURCES[SEARCHED[resource]].arn]
         described = self._described.get(resource, lambda scope, record: record)(scope, record)
-        shown = {**described, "Tags": self._store.tags(scope, arn), "_Arn": arn}
-        return self._dashboard(scope, shown) if resource == "Model" else shown
+        shown = {**described, "Tags": self._store.tags(scope, arn)}
+        whole = self._dashboard(scope, shown) if resource == "Model" else shown
+        return {**validation.cut(shape, whole), "_Arn": arn}
 
     def _dashboard(self, scope: Scope, model: dict) -> dict:
         """Return a model with its endpoints and its last transform job, as SageMaker's model dashboard has it."""
@@ -81,7 +82,6 @@ class Search:
         shown = {
             "Model": model,
             "Endpoints": [e for e in self._store.all("endpoints", scope) if e["EndpointConfigName"] in configs],
-            "_Arn": model["_Arn"],
         }
         return shown | ({"LastBatchTransformJob": max(jobs, key=lambda j: j["CreationTime"])} if jobs else {})
 

@@ -266,9 +266,11 @@ def _compiled(pattern: str, present: frozenset[str] = frozenset()) -> re.Pattern
 
 # Responses
 
+MILLISECONDS = 3  # decimals of a time in seconds
+
 
 def answer(operation: str, response: dict, service: str = "sagemaker") -> dict:
-    """Return the members of a response that the operation's output has."""
+    """Return the members of a response that the operation's output has; times in whole milliseconds, as AWS's are."""
     root = _service(service).operation_model(operation).output_shape
     return {} if root is None else cut(root, response)
 
@@ -281,4 +283,4 @@ def cut(shape, value: Any) -> Any:
         return [cut(shape.member, item) for item in value]
     if shape.type_name == "map":
         return {k: cut(shape.value, item) for k, item in value.items()}
-    return value
+    return round(value, MILLISECONDS) if shape.type_name == "timestamp" else value
