@@ -3,12 +3,16 @@
 import importlib
 import importlib.util
 import inspect
+import logging
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from toolkit_settings import Settings
+
+logger = logging.getLogger("toolkit")
 
 STEPS = ("input_fn", "predict_fn", "output_fn")
 
@@ -18,7 +22,14 @@ class ScriptError(Exception):
 
 
 def required_script(settings: Settings) -> ModuleType:
-    """Import the script of an image that has no default one. Raises ScriptError."""
+    """Import the script of an image that has no default one. Raises ScriptError.
+
+    Without the two variables the image on AWS looks for no script, and in an empty folder; here code/inference.py
+    serves all the same, with a warning.
+    """
+    unset = [name for name in ("SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY") if not os.environ.get(name)]
+    if unset:
+        logger.warning("on AWS this image finds no script without %s", ", ".join(unset))
     if not (settings.code_dir / f"{settings.module}.py").is_file():
         raise ScriptError(
             f"No module named {settings.module!r}: {settings.code_dir} has no {settings.module}.py. SAGEMAKER_PROGRAM "
