@@ -40,7 +40,7 @@ class Requests:
         return self
 
     def __exit__(self, *_) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)  # what still runs ends with the container
 
     def answers(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, bytes]]:
         """Yield each batch with its answer, in order. Raises what `invoke` raises.
