@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from turnout.local.sagemaker.artifact import remove
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 START_SECONDS = 60
@@ -254,7 +255,7 @@ def _clear_leftovers(state_dir: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     (state_dir / "local.json").unlink(missing_ok=True)
-    shutil.rmtree(state_dir / "tmp", ignore_errors=True)
+    remove(state_dir / "tmp")
 
 
 def _belongs(command: str, state_dir: Path) -> bool:
