@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.unit.local.control_plane import HERE, ROLE, FakeCloud, control_plane, job, model
+from tests.unit.local.control_plane import HERE, ROLE, FakeCloud, config, control_plane, job, model
 from turnout.local.sagemaker import validation
 from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
 from turnout.local.sagemaker.ports import Scope
@@ -174,3 +174,81 @@ def test_state_survives_saving_and_a_job_in_flight_is_failed(cloud):
     described = after.call("DescribeTransformJob", {"TransformJobName": "job"})
     assert described["TransformJobStatus"] == "Failed"
     assert "was stopped while the job was running" in described["FailureReason"]
+
+
+# What a model may be, and where it may be used
+
+SERVERLESS = {"VariantName": "All", "ModelName": "m", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+
+
+def data_source(compression: str, kind: str = "S3Prefix") -> dict:
+    return {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": kind, "CompressionType": compression}}
+
+
+def test_a_model_is_described_as_it_was_created(api):
+    parts = [{"Image": f"image:{n}", "ModelDataUrl": "s3://b/m.tar.gz"} for n in range(15)]
+    for count in (1, 2, 15):
+        api.call("CreateModel", {"ModelName": f"m{count}", "ExecutionRoleArn": ROLE, "Containers": parts[:count]})
+        described = api.call("DescribeModel", {"ModelName": f"m{count}"})
+        assert described["Containers"] == parts[:count]
+        assert "PrimaryContainer" not in described
+        api.call("CreateTransformJob", job(f"job-{count}", ModelName=f"m{count}"))
+        api.call("CreateEndpointConfig", config(f"c{count}", f"m{count}"))
+    api.call("CreateModel", model("m"))
+    assert "Containers" not in api.call("DescribeModel", {"ModelName": "m"})
+
+
+@pytest.mark.parametrize(
+    ("container", "words"),
+    [
+        ({"ModelDataSource": data_source("Gzip")}, "the S3DataType of a Gzip ModelDataSource is S3Object"),
+        (
+            {"ModelDataSource": data_source("None"), "ModelDataUrl": "s3://b/k"},
+            "one of ModelDataUrl and ModelDataSource",
+        ),
+        ({"ModelPackageName": "nobody"}, "ModelPackage .*/nobody does not exist"),
+    ],
+)
+def test_containers_that_cannot_be_are_refused(api, container, words):
+    request = {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": "i", **container}}
+    with pytest.raises(Invalid, match=words):
+        api.call("CreateModel", request)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (model(Mode="MultiModel"), "Model m has the mode MultiModel"),
+        (
+            {**model(), "InferenceExecutionConfig": {"Mode": "Direct"}},
+            "Model m has the InferenceExecutionConfig Direct",
+        ),
+        (
+            model(AdditionalModelDataSources=[{"ChannelName": "c", **data_source("None")}]),
+            "AdditionalModelDataSources",
+        ),
+    ],
+)
+def test_a_model_that_nothing_here_can_run_is_kept_but_not_used(api, started, request_, words):
+    api.call("CreateModel", request_)
+    for use in (("CreateTransformJob", job()), ("CreateEndpointConfig", config())):
+        with pytest.raises(NotEmulated, match=words):
+            api.call(*use)
+    assert started == []
+
+
+def test_uncompressed_data_is_for_instances_of_endpoints_only(api):
+    primary = {"Image": "i", "ModelDataSource": data_source("None")}
+    api.call("CreateModel", {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": primary})
+    api.call("CreateEndpointConfig", config())
+    with pytest.raises(Invalid, match="uncompressed ModelDataSource, which no transform job takes"):
+        api.call("CreateTransformJob", job())
+    with pytest.raises(Invalid, match="do not support a Model with an uncompressed ModelDataSource"):
+        api.call("CreateEndpointConfig", {"EndpointConfigName": "less", "ProductionVariants": [SERVERLESS]})
+
+
+def test_a_pipeline_is_not_for_serverless_endpoints(api):
+    parts = [{"Image": "a"}, {"Image": "b"}]
+    api.call("CreateModel", {"ModelName": "m", "ExecutionRoleArn": ROLE, "Containers": parts})
+    with pytest.raises(Invalid, match="do not support a Model of several containers"):
+        api.call("CreateEndpointConfig", {"EndpointConfigName": "less", "ProductionVariants": [SERVERLESS]})

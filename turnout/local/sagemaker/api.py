@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from turnout.local.sagemaker import validation
+from turnout.local.sagemaker.artifact import definitions
 from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
 from turnout.local.sagemaker.listing import page
 from turnout.local.sagemaker.ports import Cloud, Scope
@@ -66,10 +67,8 @@ class Models:
             if self.store.get("models", scope, name):
                 raise Invalid(f'Cannot create already existing model "{arn}".')
             record = {k: v for k, v in request.items() if k not in ("Tags", "PrimaryContainer", "Containers")}
-            if len(containers) == 1:
-                record["PrimaryContainer"] = containers[0]
-            if len(containers) > 1 or "Containers" in request:
-                record["Containers"] = containers
+            single = "PrimaryContainer" in request and len(containers) == 1
+            record |= {"PrimaryContainer": containers[0]} if single else {"Containers": containers}
             record.update(ModelArn=arn, CreationTime=time.time())
             record.setdefault("EnableNetworkIsolation", False)
             self.store.put("models", scope, name, record)
@@ -82,11 +81,10 @@ class Models:
             raise Invalid("One of PrimaryContainer and Containers must be given.")
         for index, container in enumerate(given or request["Containers"]):
             _check_container(container, "PrimaryContainer" if given else f"Container {index + 1}")
-        parts = [part for container in given or request["Containers"] for part in self._packaged(scope, container)]
-        return [_with_data_url(part) for part in parts]
+        return [part for container in given or request["Containers"] for part in self._packaged(scope, container)]
 
     def describe(self, scope: Scope, request: dict) -> dict:
-        return shown(self.find(scope, request["ModelName"]))
+        return self.find(scope, request["ModelName"])
 
     def delete(self, scope: Scope, request: dict) -> dict:
         self.store.remove("models", scope, self.find(scope, request["ModelName"])["ModelName"])
@@ -102,31 +100,21 @@ class Models:
     def runnable(self, scope: Scope, name: str) -> dict:
         """Return the record of a model that is about to be used. Raises NotEmulated for what no process here runs."""
         record = self.find(scope, name)
-        container = record.get("PrimaryContainer")
-        if container is None:
-            count = len(record["Containers"])
-            raise NotEmulated(f"Model {name} is a pipeline of {count} containers (Containers); one is emulated.")
-        if container.get("Mode") == "MultiModel":
-            raise NotEmulated(f"Model {name} has the mode MultiModel; SingleModel is emulated.")
-        if container.get("AdditionalModelDataSources"):
-            raise NotEmulated(f"AdditionalModelDataSources (of model {name}) are not emulated.")
-        if is_uncompressed(record):
-            raise NotEmulated(f"Model {name} has an uncompressed ModelDataSource; a model.tar.gz is emulated.")
+        if record.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
+            raise NotEmulated(f"Model {name} has the InferenceExecutionConfig Direct; Serial is emulated.")
+        for container in definitions(record):
+            if container.get("Mode") == "MultiModel":
+                raise NotEmulated(f"Model {name} has the mode MultiModel; SingleModel is emulated.")
+            if container.get("AdditionalModelDataSources"):
+                raise NotEmulated(f"AdditionalModelDataSources (of model {name}) are not emulated.")
         return record
 
 
-def shown(model: dict) -> dict:
-    """Return a model as Describe and Search show it: as Containers or as PrimaryContainer, as it was created.
-
-    In its record a list of one container is a primary container too, which is what jobs and endpoints run.
-    """
-    return {k: v for k, v in model.items() if k != "PrimaryContainer" or "Containers" not in model}
-
-
 def is_uncompressed(model: dict) -> bool:
-    """Whether a model's data is not one model.tar.gz."""
-    source = model["PrimaryContainer"].get("ModelDataSource", {}).get("S3DataSource")
-    return bool(source) and source["CompressionType"] == "None"
+    """Whether some of a model's data is not in a model.tar.gz."""
+    parts = [*model.get("Containers", []), model.get("PrimaryContainer", {})]
+    sources = [part.get("ModelDataSource", {}).get("S3DataSource") or {} for part in parts]
+    return any(source.get("CompressionType") == "None" for source in sources)
 
 
 def _check_container(container: dict, what: str) -> None:
@@ -137,12 +125,6 @@ def _check_container(container: dict, what: str) -> None:
     source = container.get("ModelDataSource", {}).get("S3DataSource") or {}
     if (source.get("CompressionType"), source.get("S3DataType")) == ("Gzip", "S3Prefix"):
         raise Invalid(f"{what}: the S3DataType of a Gzip ModelDataSource is S3Object.")
-
-
-def _with_data_url(container: dict) -> dict:
-    """Return the container with the ModelDataUrl that a compressed ModelDataSource is another way to write."""
-    source = container.get("ModelDataSource", {}).get("S3DataSource") or {}
-    return {**container, "ModelDataUrl": source["S3Uri"]} if source.get("CompressionType") == "Gzip" else container
 
 
 class Runner(Protocol):
@@ -170,7 +152,10 @@ class TransformJobs:
         name = request["TransformJobName"]
         arn = scope.arn("transform-job", name)
         check_transform(request)
-        self._runnable(scope, request["ModelName"])
+        if is_uncompressed(self._runnable(scope, request["ModelName"])):
+            raise Invalid(
+                f"Model {request['ModelName']} has an uncompressed ModelDataSource, which no transform job takes."
+            )
         with self.store.lock:
             if self.store.get("jobs", scope, name):
                 raise InUse(

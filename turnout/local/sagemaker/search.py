@@ -3,7 +3,7 @@
 Property names are dotted paths; one that leads through a list means any item of it, `Tags.KEY` a tag.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,10 +28,10 @@ SEARCHED = {
 
 
 class Search:
-    """The operation. `described` makes of a record what Describe shows, for resources where that is not the same."""
+    """The operation. `describe_endpoint(scope, record)` returns what DescribeEndpoint shows, which is more."""
 
-    def __init__(self, store: Store, described: Mapping[str, Callable[[Scope, dict], dict]]) -> None:
-        self._store, self._described = store, described
+    def __init__(self, store: Store, describe_endpoint: Callable[[Scope, dict], dict]) -> None:
+        self._store, self._describe_endpoint = store, describe_endpoint
 
     def operations(self) -> dict[str, Callable[[Scope, dict], dict]]:
         return {"Search": self.search}
@@ -66,7 +66,7 @@ class Search:
     def _record(self, scope: Scope, shape: Any, resource: str, record: dict) -> dict:
         """Return what Search shows of a resource, and its ARN as `_Arn`."""
         arn = record[RESOURCES[SEARCHED[resource]].arn]
-        described = self._described.get(resource, lambda scope, record: record)(scope, record)
+        described = self._describe_endpoint(scope, record) if resource == "Endpoint" else record
         shown = {**described, "Tags": self._store.tags(scope, arn)}
         whole = self._dashboard(scope, shown) if resource == "Model" else shown
         return {**validation.cut(shape, whole), "_Arn": arn}

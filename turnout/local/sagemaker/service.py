@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from turnout.local.faults import Faults
-from turnout.local.sagemaker.api import RUNNING, Api, Models, Tags, TransformJobs, shown
+from turnout.local.sagemaker.api import RUNNING, Api, Models, Tags, TransformJobs
 from turnout.local.sagemaker.errors import Invalid
 from turnout.local.sagemaker.hosting.api import HostingApi
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
@@ -47,7 +47,7 @@ class SageMaker:
             HostingApi(cloud, self.store, self.endpoints, models.runnable, scaled_variants, deregister),
             registry,
             Lists(self.store),
-            Search(self.store, {"Model": lambda scope, model: shown(model), "Endpoint": self._described}),
+            Search(self.store, self._described),
             Tags(self.store),
         )
         self._api = Api(cloud, parts)

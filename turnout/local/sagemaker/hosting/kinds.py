@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from turnout.local.sagemaker.api import is_uncompressed
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
 
 SERVERLESS_MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
@@ -87,6 +88,8 @@ def _check_serverless(request: Mapping[str, Any], variant: Mapping[str, Any], mo
         ("VpcConfig", request.get("VpcConfig")),
         ("a Model with VpcConfig", model.get("VpcConfig")),
         ("a Model with EnableNetworkIsolation", model.get("EnableNetworkIsolation")),
+        ("a Model with an uncompressed ModelDataSource", is_uncompressed(model)),
+        ("a Model of several containers", len(model.get("Containers", [])) > 1),
     ):
         if value:
             raise Invalid(f"Serverless endpoints do not support {member} (variant {name}).")
