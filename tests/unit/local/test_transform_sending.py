@@ -140,8 +140,13 @@ def test_objects_that_share_the_requests_do_not_lock_each_other_out():
 
 
 def test_a_failed_object_gives_its_room_back():
-    container = Container(400, 200, 200, 200, 200)
-    with Requests(container, settings(), wait=None) as requests:
-        with pytest.raises(BadData):
-            list(requests.answers(batches(1)))
-        assert len(list(requests.answers(batches(4)))) == 4
+    failures = BATCHES_PER_REQUEST
+    with Requests(Container(*[400] * failures, 200, 200), settings(), wait=None) as requests:
+        for _ in range(failures):
+            with pytest.raises(BadData):
+                list(requests.answers(batches(1)))
+        after = []
+        thread = threading.Thread(target=lambda: after.extend(requests.answers(batches(2))), daemon=True)
+        thread.start()
+        thread.join(10)
+    assert len(after) == 2
