@@ -36,6 +36,34 @@ def test_each_kind_publishes_its_own_metrics():
     assert not {"InvocationsPerInstance", "ConcurrentRequestsPerModel"} & set(serverless)
 
 
+@pytest.mark.parametrize(("running", "handled"), [(2, True), (3, False)])
+def test_provisioned_concurrency_spills_over(running, handled):
+    settings = {**SERVERLESS["ServerlessConfig"], "ProvisionedConcurrency": 2}
+    found = values(call_values(CALL._replace(running=running), {"ServerlessConfig": settings}, 0))
+    prefix = "ServerlessProvisionedConcurrency"
+    assert found[f"{prefix}Utilization"] == 1.0
+    assert found[f"{prefix}Executions"] == 2
+    assert (found[f"{prefix}Invocations"], found[f"{prefix}SpilloverInvocations"]) == (int(handled), int(not handled))
+
+
+def test_serverless_publishes_what_aws_lists_and_nothing_else():
+    settings = {**SERVERLESS["ServerlessConfig"], "ProvisionedConcurrency": 2}
+    assert set(values(call_values(CALL, {"ServerlessConfig": settings}, 0))) == {
+        "Invocations",
+        "Invocation4XXErrors",
+        "Invocation5XXErrors",
+        "InvocationModelErrors",
+        "ModelLatency",
+        "OverheadLatency",
+        "ModelSetupTime",
+        "ServerlessConcurrentExecutionsUtilization",
+        "ServerlessProvisionedConcurrencyExecutions",
+        "ServerlessProvisionedConcurrencyUtilization",
+        "ServerlessProvisionedConcurrencyInvocations",
+        "ServerlessProvisionedConcurrencySpilloverInvocations",
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "client", "server", "model"), [(200, 0, 0, 0), (400, 1, 0, 1), (500, 0, 1, 1), (0, 0, 1, 1)]
 )
