@@ -540,18 +540,20 @@ def _sagemaker_arn(scope: Scope, path: str, body: bytes) -> str:
     if found := ServiceModule.INVOCATION.fullmatch(path):
         return scope.arn("endpoint", found[1])
     try:
-        request = json.loads(body or b"{}")
-    except ValueError:
+        request = validation.from_wire(body)
+    except ApiError:
         return "*"
     for member, kind in (
         ("TransformJobName", "transform-job"),
         ("ModelName", "model"),
         ("EndpointName", "endpoint"),
         ("EndpointConfigName", "endpoint-config"),
+        ("ModelPackageName", "model-package"),
+        ("ModelPackageGroupName", "model-package-group"),
     ):
-        if request.get(member):
-            return scope.arn(kind, request[member])
-    return request.get("ResourceArn", "*")
+        if name := request.get(member):
+            return name if str(name).startswith("arn:") else scope.arn(kind, str(name))
+    return request.get("ResourceArn") or request.get("ModelPackageArn") or "*"
 
 
 # CloudFormation properties that ministack drops

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from tests.unit.local.control_plane import HERE, ROLE, FakeCloud, config, control_plane, job, model
+from tests.unit.local.control_plane import ARN, HERE, ROLE, FakeCloud, config, control_plane, job, model
+from turnout.local.emulator import _sagemaker_arn
 from turnout.local.sagemaker import validation
 from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
 from turnout.local.sagemaker.ports import Scope
@@ -252,3 +253,24 @@ def test_a_pipeline_is_not_for_serverless_endpoints(api):
     api.call("CreateModel", {"ModelName": "m", "ExecutionRoleArn": ROLE, "Containers": parts})
     with pytest.raises(Invalid, match="do not support a Model of several containers"):
         api.call("CreateEndpointConfig", {"EndpointConfigName": "less", "ProductionVariants": [SERVERLESS]})
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "resource"),
+    [
+        ("/", {"ModelName": "My-Model"}, "model/my-model"),
+        ("/", {"TransformJobName": "j", "ModelName": "m"}, "transform-job/j"),
+        ("/", {"ModelPackageGroupName": "Churn"}, "model-package-group/churn"),
+        ("/", {"ModelPackageName": f"{ARN}:model-package/churn/1"}, "model-package/churn/1"),
+        ("/", {"ModelPackageArn": f"{ARN}:model-package/churn/1"}, "model-package/churn/1"),
+        ("/", {"ResourceArn": f"{ARN}:endpoint/e"}, "endpoint/e"),
+        ("/endpoints/Front/invocations", {}, "endpoint/front"),
+    ],
+)
+def test_iam_sees_which_resource_a_request_is_about(path, request_, resource):
+    assert _sagemaker_arn(HERE, path, json.dumps(request_).encode()) == f"{ARN}:{resource}"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"{", b"[]", b""])
+def test_iam_sees_any_resource_where_a_request_names_none(body):
+    assert _sagemaker_arn(HERE, "/", body) == "*"

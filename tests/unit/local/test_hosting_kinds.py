@@ -63,6 +63,13 @@ def test_a_scalable_target_lets_another_model_through():
     [
         (config(variant(), variant()), {}, Invalid, "must be unique"),
         (config({"VariantName": "A", "ModelName": "m"}), {}, Invalid, "needs InstanceType"),
+        (
+            config(variant(kind="ml.g5.xlarge"), KmsKeyId="k"),
+            {},
+            Invalid,
+            "ml.g5.xlarge, which has local instance storage",
+        ),
+        (config(variant(kind="ml.m5d.large"), KmsKeyId="k"), {}, Invalid, "ml.m5d.large, which has local instance"),
         (config({**serverless(), "InstanceType": "ml.m5.large"}), {}, Invalid, "cannot be given with ServerlessConfig"),
         (config(serverless(MemorySizeInMB=1500)), {}, Invalid, "must be one of 1024, 2048"),
         (config(serverless(ProvisionedConcurrency=6)), {}, Invalid, "must not be greater than its MaxConcurrency"),
@@ -86,7 +93,7 @@ def test_what_no_endpoint_can_be_is_refused(wrong, model, error, words):
         check_config(wrong, lambda name: model)
 
 
-@pytest.mark.parametrize("right", [REALTIME, LESS, QUEUED])
+@pytest.mark.parametrize("right", [REALTIME, LESS, QUEUED, config(KmsKeyId="k"), config(variant(kind="ml.g5.xlarge"))])
 def test_what_an_endpoint_can_be_is_not(right):
     assert check_config(right, lambda name: {"EnableNetworkIsolation": False}) is None
 

@@ -11,6 +11,8 @@ from turnout.local.sagemaker.api import is_uncompressed
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
 
 SERVERLESS_MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+#: Families with local storage whose names do not end in a d, as all others with it do.
+LOCAL_STORAGE = ("g4dn", "g5")
 DESIRED_COUNT, DESIRED_WEIGHT = "DesiredInstanceCount", "DesiredWeight"
 
 
@@ -42,6 +44,7 @@ def check_config(request: Mapping[str, Any], model: Callable[[str], Mapping[str,
     """Raise what AWS refuses in CreateEndpointConfig beyond the request's shape. `model(name)` raises for strangers."""
     variants = request["ProductionVariants"]
     _check_emulated(request)
+    _check_storage_key(request)
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise Invalid("Production variant names must be unique within an endpoint configuration.")
@@ -59,6 +62,17 @@ def _check_emulated(request: Mapping[str, Any]) -> None:
     for variant in request["ProductionVariants"]:
         if not variant.get("ModelName") or variant.get("InstancePools"):
             raise NotEmulated("Variants without ModelName (inference components) and InstancePools are not emulated.")
+
+
+def _check_storage_key(request: Mapping[str, Any]) -> None:
+    """Raise Invalid for a key of volumes that instances with storage of their own do not have."""
+    for variant in request["ProductionVariants"]:
+        family = variant.get("InstanceType", "ml..").split(".")[1]
+        if request.get("KmsKeyId") and (family in LOCAL_STORAGE or family.endswith("d")):
+            raise Invalid(
+                f"KmsKeyId cannot be given: variant {variant['VariantName']} uses {variant['InstanceType']}, which has "
+                "local instance storage."
+            )
 
 
 def _check_variant(variant: Mapping[str, Any]) -> None:
