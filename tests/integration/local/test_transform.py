@@ -362,7 +362,7 @@ def test_the_states_of_a_job_are_events(client, data, events):
     detail = ended["detail"]
     assert (ended["source"], ended["resources"]) == ("aws.sagemaker", [job["TransformJobArn"]])
     for name in ("CreationTime", "TransformStartTime", "TransformEndTime"):
-        assert detail[name] == int(job[name].timestamp() * 1000)
+        assert detail[name] == round(job[name].timestamp() * 1000)
     asked = {name: value for name, value in request.items() if name != "Tags"}
     assert detail == {
         **asked,

@@ -144,7 +144,7 @@ class Jobs:
         """Publish the job's state as EventBridge has it: times in milliseconds, tags by name."""
         job, scope = running.job, running.scope
         detail = {name: value for name, value in job.items() if name != "Tags"}
-        detail |= {name: int(detail[name] * 1000) for name in TIMES if name in detail}
+        detail |= {name: round(detail[name] * 1000) for name in TIMES if name in detail}
         detail["Tags"] = dict(self.store.get("tags", scope, job["TransformJobArn"]) or {})
         self.cloud.publish_event(scope, EVENT_TYPE, detail, [job["TransformJobArn"]])
 
