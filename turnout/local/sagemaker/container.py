@@ -23,6 +23,8 @@ PING_TIMEOUT_SECONDS = 2
 GRACE_SECONDS = 10
 QUOTED_LOG_LINES = 5
 CHUNK = 2**16
+#: Of the host's environment: where to find things, and in which language.
+KEPT_VARIABLES = ("PATH", "HOME", "XDG_CACHE_HOME", "LANG", "LC_ALL", "TMPDIR")
 #: A model must not find the credentials of whoever runs the local cloud.
 NO_HOST_CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -249,7 +251,7 @@ class Container:
 
 def _process_environment(model_dir: Path, environment: Mapping[str, str], port: int) -> dict[str, str]:
     """Return what a container would see: the model's environment, of the host's only where to find things."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
         **NO_HOST_CREDENTIALS,
