@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.local.actions import bucket, random_name, stand_in_model, wait_until
-from tests.integration.local.endpoint_actions import ask, asynchronous, endpoint, endpoint_config, settled
+from tests.integration.local.endpoint_actions import asynchronous, endpoint, endpoint_config, settled
 from turnout.local import control
 
 pytestmark = [
@@ -227,27 +227,6 @@ def test_a_queue_goes_to_zero_and_wakes_with_both_policies(client, data):
     assert metric(client, "HasBacklogWithoutCapacity", "Maximum", name) == 1
     assert metric(client, "ApproximateAgeOfOldestRequest", "Maximum", name) > 0
     assert metric(client, "Invocations", "Sum", name, "AllTraffic") is None  # not published for asynchronous ones
-
-
-def test_load_scales_a_real_time_endpoint_out(client, data):
-    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
-    resource = scalable(client, name, 1, 2)
-    client("application-autoscaling").put_scaling_policy(
-        PolicyName="invocations",
-        PolicyType="TargetTrackingScaling",
-        **resource,
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": 100,
-            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-        },
-    )
-
-    def busy() -> bool:
-        for _ in range(5):
-            ask(client, name)
-        return count(client, name) == 2
-
-    wait_until(busy, 30)
 
 
 def test_only_a_queue_may_go_to_zero(client, data):
