@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -411,23 +412,73 @@ def test_an_alarm_turns_a_canary_back(client, sagemaker, data):
     assert {ask(client, name) for _ in range(10)} == {"3.0"}
 
 
-def test_eventbridge_hears_of_every_state(client, sagemaker, data):
+def heard(client, detail_type: str) -> Callable[[str], list[dict]]:
+    """Listen to events of a type; the function that is returned gives what was heard of an endpoint so far."""
     queue = client("sqs").create_queue(QueueName=random_name("states"))["QueueUrl"]
     attributes = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    rule = random_name("rule")
-    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]}
+    rule, events = random_name("rule"), []
+    pattern = {"source": ["aws.sagemaker"], "detail-type": [detail_type]}
     client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
     client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+
+    def so_far(name: str) -> list[dict]:
+        messages = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        events.extend(json.loads(message["Body"]) for message in messages)
+        return [event for event in events if event["detail"]["EndpointName"] == name]
+
+    return so_far
+
+
+def test_a_deployment_says_how_far_it_is(client, sagemaker, data):
+    events = heard(client, "SageMaker Endpoint Deployment State Change")
+    config = endpoint_config(client, stand_in_model(client, data), count=2)
+    name = endpoint(client, config)
+    slow = endpoint_config(client, stand_in_model(client, data, plus=1), count=2)
+    traffic = {
+        "Type": "CANARY",
+        "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        "WaitIntervalInSeconds": 120,  # two seconds here
+    }
+    deployment = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 60}}
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=slow, DeploymentConfig=deployment)
+    seen: dict[str, str] = {}
+
+    def baking() -> bool:
+        described = sagemaker.describe_endpoint(EndpointName=name)
+        for variant in described.get("PendingDeploymentSummary", {}).get("ProductionVariants", []):
+            for status in variant["VariantStatus"]:
+                seen[status["Status"]] = status["StatusMessage"]
+        return described["EndpointStatus"] == "InService"
+
+    wait_until(baking)
+    assert seen["Baking"].startswith("Baking for ")
+    described = sagemaker.describe_endpoint(EndpointName=name)
+    assert described["LastDeploymentConfig"] == deployment
+    assert "PendingDeploymentSummary" not in described
+    (image,) = described["ProductionVariants"][0]["DeployedImages"]
+    assert image["SpecifiedImage"] == "example.com/any:1"
+    wait_until(lambda: stages(events(name))[-1:] == ["Deleting"])
+    assert [s for s in ORDER if s in stages(events(name))] == ORDER
+    pending = next(e["detail"] for e in events(name) if stages([e]) == ["Baking"])["PendingDeploymentSummary"]
+    assert (pending["EndpointConfigName"], pending["ProductionVariants"][0]["DesiredInstanceCount"]) == (slow, 2)
+
+
+ORDER = ["Creating", "ActivatingTraffic", "Baking", "Deleting"]
+
+
+def stages(events: list[dict]) -> list[str]:
+    """Return the stages of deployments that events tell of, in the order of their times."""
+    variants = [event["detail"]["PendingDeploymentSummary"]["ProductionVariants"][0] for event in events]
+    found = sorted((v["VariantStatus"][0] for v in variants), key=lambda status: status["StartTime"])
+    return [status["Status"] for status in found]
+
+
+def test_eventbridge_hears_of_every_state(client, data):
+    events = heard(client, "SageMaker Endpoint State Change")
     name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
-    seen = []
-
-    def both() -> bool:
-        for message in client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-            event = json.loads(message["Body"])
-            if event["detail"]["EndpointName"] == name:
-                seen.append((event["detail"]["EndpointStatus"], event["resources"]))
-        return len(seen) >= 2
-
-    wait_until(both)
+    wait_until(lambda: len(events(name)) >= 2)
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"
+    seen = [(event["detail"]["EndpointStatus"], event["resources"]) for event in events(name)]
     assert sorted(seen) == [("CREATING", [arn]), ("IN_SERVICE", [arn])]
