@@ -146,6 +146,7 @@ def _number(shape: Any, path: str, inner: tuple) -> Iterator[Bad]:
         yield Bad(CONSTRAINT, path, f"value greater than or equal to {limits['min']}", limits["min"] - 1)
     if "max" in limits:
         yield Bad(CONSTRAINT, path, f"value less than or equal to {limits['max']}", limits["max"] + 1)
+    yield Bad(WRONG_TYPE, path, "BOOLEAN_VALUE", True)
     if shape.type_name == "integer":
         yield Bad(WRONG_TYPE, path, "Integer", 1.5)
         yield Bad(WRONG_TYPE, path, "32 bits", 2**31)

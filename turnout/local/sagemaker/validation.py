@@ -105,7 +105,7 @@ def check(operation: str, request: dict, service: str = "sagemaker") -> dict:
     return request
 
 
-#: What a JSON value of each Python type is called in errors; `True` is looked at before 1 is.
+#: What a JSON value of each Python type is called in errors; all others are numbers.
 TOKENS = {dict: "Start of structure or map", list: "Start of list", bool: "BOOLEAN_VALUE", str: "STRING_VALUE"}
 CONTAINERS = {"structure": dict, "map": dict, "list": list}
 SCALARS = {
