@@ -61,6 +61,15 @@ def test_a_request_is_accepted_at_once_and_its_result_appears(client, data):
     assert result(client, accepted["OutputLocation"]) == "3.0"
 
 
+def test_a_request_says_where_its_result_goes_and_how_long_it_may_take(client, data):
+    name = queued_endpoint(client, data, echo_header="Accept", slow=1.5)
+    accepted = send(client, name, S3OutputPathExtension="mine/today", Filename="scores.csv")
+    assert accepted["OutputLocation"] == f"s3://{data}/out/mine/today/scores.csv"
+    hurried = send(client, name, InvocationTimeoutSeconds=1)
+    assert "no answer within 1 seconds" in result(client, hurried["FailureLocation"])
+    assert result(client, accepted["OutputLocation"]) == "text/csv"
+
+
 def test_a_large_payload_comes_from_s3(client, data):
     name = queued_endpoint(client, data)
     lines = 300_000
