@@ -213,6 +213,7 @@ class Transform:
             data_log = self._logs(stack, log_file, identity)
             container = open_container(self.model, model_dir, self._environment(), log_file)
             self.running.containers.append(container)
+            self.running.check()
             try:
                 stack.enter_context(container)
             except ContainerFailed as error:
@@ -283,6 +284,8 @@ class Transform:
     def _environment(self) -> dict[str, str]:
         """Return what SageMaker sets in a transform container, over the model's and the job's own variables."""
         asked = {name: self.job[setting] for setting, name in SETTING_VARIABLES.items() if setting in self.job}
+        if not self.job.get("MaxConcurrentTransforms"):
+            asked.pop(SETTING_VARIABLES["MaxConcurrentTransforms"], None)  # 0 means unset
         return {
             **self.job.get("Environment", {}),
             "SAGEMAKER_BATCH": "true",
