@@ -1,30 +1,24 @@
 """What stands in for AWS's prebuilt images: hooks, defaults, types, statuses, each as the image's toolkit has it."""
 
 import http.client
-import importlib.util
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from textwrap import dedent
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from turnout.local.sagemaker.artifact import protect, remove
-from turnout.local.sagemaker.container import Answer, Container, ContainerFailed
-from turnout.local.sagemaker.containers import open_container
+from tests.unit.local.prebuilt_images import SCRIPT_MODE, ask, installed, log_of, text
+from turnout.local.sagemaker.container import ContainerFailed
 
-IMAGES = {
-    "scikit-learn": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0",
-    "xgboost": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0",
-    "pytorch": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312",
-    "huggingface": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-transformers5.5.3",
-}
-SCRIPT_MODE = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 SUM_FN = """
 def model_fn(model_dir):
     return type("Model", (), {"predict": lambda self, rows: rows.sum(axis=1)})()
@@ -42,58 +36,6 @@ def predict_fn(data, model):
 def output_fn(prediction, accept):
     return " ".join([*prediction, accept]), "text/plain"
 """
-
-
-def installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
-@pytest.fixture
-def opened(tmp_path) -> Iterator[Callable[..., Container]]:
-    """A function that starts a model of one of the images, from the text of its script."""
-    model_dir = tmp_path / "model"
-    with ExitStack() as stack:
-        stack.callback(remove, tmp_path / "model")
-
-        def start(
-            image: str,
-            script: str | None = None,
-            *,
-            files: dict[str, bytes] | None = None,
-            model: dict | None = None,
-            seconds: float = 30,
-            memory_mb: int = 0,
-            **environment: str,
-        ) -> Container:
-            given = {"code/inference.py": dedent(script).encode()} if script is not None else {}
-            for name, content in {**given, **(files or {})}.items():
-                (model_dir / name).parent.mkdir(parents=True, exist_ok=True)
-                (model_dir / name).write_bytes(content)
-            model_dir.mkdir(exist_ok=True)
-            protect(model_dir)
-            variables = {**(SCRIPT_MODE if script is not None else {}), **environment}
-            definition = {"Image": IMAGES.get(image, image), "Environment": variables}
-            record = {"ModelName": "model", "PrimaryContainer": definition, **(model or {})}
-            container = open_container(
-                record, model_dir, {}, tmp_path / "log", start_seconds=seconds, memory_mb=memory_mb
-            )
-            return stack.enter_context(container)
-
-        yield start
-
-
-def ask(container: Container, body: bytes | str, content_type: str | None = None, accept: str | None = None) -> Answer:
-    headers = {"Content-Type": content_type, "Accept": accept}
-    body = body.encode() if isinstance(body, str) else body
-    return container.send(body, {name: value for name, value in headers.items() if value}, 30)
-
-
-def text(answer: Answer) -> str:
-    return answer.body.decode()
-
-
-def log_of(container: Container) -> str:
-    return container.log_file.read_text()
 
 
 # Every image
@@ -408,6 +350,46 @@ def test_a_worker_that_dies_takes_only_its_request_with_it(opened):
     assert ask(container, "die", "text/csv").status == 502
     assert text(ask(container, "x", "text/csv")) == "alive"
     assert container.alive()
+
+
+STARTER = """
+import sys, time
+sys.path[:0] = {folders!r}
+from pathlib import Path
+from prebuilt_images import Images
+images = Images(Path({folder!r}))
+container = images("scikit-learn", {script!r}, SAGEMAKER_MODEL_SERVER_WORKERS="2")
+print(container.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("killed", ["starter", "guard and starter", "front", "worker"])
+def test_no_process_outlives_a_killed_one(tmp_path, killed):
+    """The chain is starter, guard, front, workers; each death below brings the rest down, or the worker back."""
+    folders = [str(Path(__file__).parents[3]), str(Path(__file__).parent)]
+    script = "def model_fn(d): return 0\ndef transform_fn(m, b, c, a): return b\n"
+    code = STARTER.format(folders=folders, folder=str(tmp_path), script=script)
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    guard = psutil.Process(int(starter.stdout.readline()))
+    (front,) = guard.children()
+    until(lambda: len(front.children()) == 2)
+    family = [guard, front, *front.children()]
+    dying = {"starter": [starter], "guard and starter": [guard, starter], "front": [front], "worker": family[2:3]}
+    for process in dying[killed]:
+        os.kill(process.pid, signal.SIGKILL)
+    if killed == "worker":
+        until(lambda: len(front.children()) == 2 and family[2] not in front.children())
+        family += front.children()
+    else:
+        until(lambda: not any(alive(process) for process in family))
+    starter.kill()
+    starter.communicate()
+    until(lambda: not any(alive(process) for process in family))
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 # PyTorch
