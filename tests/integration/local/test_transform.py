@@ -233,11 +233,12 @@ def test_the_container_sees_what_sagemaker_sets(client, data):
 def test_the_containers_own_parameters_hold_where_the_job_says_nothing(client, data):
     offered = {"MaxConcurrentTransforms": 4, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 1}
     request = csv_job(data, stand_in_model(client, data, execution_parameters=offered))
-    for name in ("BatchStrategy", "MaxPayloadInMB", "MaxConcurrentTransforms"):
-        del request[name]
+    request["MaxConcurrentTransforms"] = 0
+    del request["BatchStrategy"], request["MaxPayloadInMB"]
     assert run(client, request)["TransformJobStatus"] == "Completed"
     job = request["TransformJobName"]
-    assert not {"SAGEMAKER_BATCH_STRATEGY", "SAGEMAKER_MAX_PAYLOAD_IN_MB"} & environment(client, job).keys()
+    unset = {"SAGEMAKER_BATCH_STRATEGY", "SAGEMAKER_MAX_PAYLOAD_IN_MB", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"}
+    assert not unset & environment(client, job).keys()
     assert len(requests_of(client, job)) == 3
     (lines,) = logged(client, job, data_log=True).values()
     assert lines[0].endswith(
