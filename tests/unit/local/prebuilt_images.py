@@ -22,6 +22,7 @@ class Images:
     """Starts models below one folder; use as a context manager, which ends them."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder, self.model_dir = folder, folder / "model"
         self._stack = ExitStack()
         self._stack.callback(remove, self.model_dir)

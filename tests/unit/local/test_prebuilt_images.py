@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,19 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.unit.local.prebuilt_images import SCRIPT_MODE, ask, installed, log_of, text
+from tests.unit.local.prebuilt_images import SCRIPT_MODE, Images, ask, installed, log_of, text
 from turnout.local.sagemaker.container import ContainerFailed
 
 SUM_FN = """
 def model_fn(model_dir):
     return type("Model", (), {"predict": lambda self, rows: rows.sum(axis=1)})()
+"""
+SHOW_ENVIRONMENT = """
+import json, os, sys
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    return json.dumps({**os.environ, "prefix": sys.prefix})
 """
 FOUR_HOOKS = """
 def model_fn(model_dir):
@@ -117,19 +125,35 @@ def test_the_model_folder_is_read_only(opened):
 
 def test_the_environment_names_the_model_folder_and_holds_no_host_credentials(opened, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "production")
-    script = """
-    import json, os
-    def model_fn(model_dir):
-        return None
-    def transform_fn(model, body, content_type, accept):
-        return json.dumps(dict(os.environ))
-    """
-    seen = json.loads(ask(opened("scikit-learn", script, MINE="1"), "x").body)
+    seen = json.loads(ask(opened("scikit-learn", SHOW_ENVIRONMENT, MINE="1"), "x").body)
     assert seen["SM_MODEL_DIR"] == str(tmp_path / "model")
     assert seen["MINE"] == "1"
     assert seen["SAGEMAKER_SUBMIT_DIRECTORY"] == "/opt/ml/model/code"
     assert "AWS_PROFILE" not in seen
     assert seen["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+
+
+def test_an_isolated_model_gets_nothing_of_aws(tmp_path):
+    given = {"AWS_ACCESS_KEY_ID": "1", "AWS_ENDPOINT_URL": "http://127.0.0.1", "SAGEMAKER_REGION": "us-east-1"}
+    for isolated in (True, False):
+        with Images(tmp_path / str(isolated)) as images:
+            model = {"EnableNetworkIsolation": isolated}
+            container = images("scikit-learn", SHOW_ENVIRONMENT, model=model, **given)
+            seen = json.loads(ask(container, "x").body)
+        assert seen["SAGEMAKER_REGION"] == "us-east-1"
+        assert ("AWS_ACCESS_KEY_ID" in seen, "AWS_ENDPOINT_URL" in seen) == (not isolated, not isolated)
+
+
+def test_a_model_may_have_an_interpreter_of_its_own(opened, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = str(tmp_path / "venv/bin/python")
+    answer = ask(opened("scikit-learn", SHOW_ENVIRONMENT, TURNOUT_LOCAL_PYTHON=python), "x")
+    assert json.loads(answer.body)["prefix"] == str(tmp_path / "venv")
+
+
+def test_an_interpreter_that_is_not_there_is_named(opened):
+    with pytest.raises(ContainerFailed, match="TURNOUT_LOCAL_PYTHON: /no/python is not there"):
+        opened("scikit-learn", SHOW_ENVIRONMENT, TURNOUT_LOCAL_PYTHON="/no/python")
 
 
 def test_a_request_in_flight_is_answered_before_the_server_ends(opened, tmp_path):

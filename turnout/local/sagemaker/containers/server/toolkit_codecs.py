@@ -2,7 +2,7 @@
 
 `containers_*` are those of sagemaker-containers (scikit-learn and XGBoost scripts), `inference_*` those of
 sagemaker-inference (PyTorch). numpy is imported in the functions: a model whose hooks are all its own may run
-without. Unlike the toolkits, none of them reads pickled arrays.
+without. Unlike the toolkits' own, none of them reads pickled arrays.
 """
 
 import csv
@@ -82,7 +82,7 @@ def array_to_npy(value: Any) -> bytes:
     import numpy as np
 
     stream = io.BytesIO()
-    np.save(stream, value, allow_pickle=False)
+    np.save(stream, value)
     return stream.getvalue()
 
 

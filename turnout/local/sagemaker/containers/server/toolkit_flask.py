@@ -18,6 +18,8 @@ from toolkit_settings import Settings
 from toolkit_xgboost import decode_for_script
 
 HTML = "text/html"
+#: Types that werkzeug takes for text beside text/*.
+TEXTS = ("application/ecmascript", "application/javascript", "application/sql", "application/xml")
 MIXED = "Cannot use transform_fn implementation with input_fn, predict_fn, and/or output_fn"
 NO_MODEL_FN = (
     "Please provide a model_fn implementation. See documentation for model_fn at "
@@ -150,4 +152,5 @@ def _bytes(value: Any) -> bytes:
 def _with_charset(mimetype: str | None) -> str:
     """Return the Content-Type that Flask writes: text gets a charset, on which the next container may stumble."""
     mimetype = mimetype or JSON
-    return f"{mimetype}; charset=utf-8" if mimetype.startswith("text/") and "charset" not in mimetype else mimetype
+    is_text = mimetype.startswith("text/") or mimetype.endswith("+xml") or mimetype in TEXTS
+    return f"{mimetype}; charset=utf-8" if is_text else mimetype
