@@ -384,20 +384,33 @@ from prebuilt_images import Images
 images = Images(Path({folder!r}))
 container = images("scikit-learn", {script!r}, SAGEMAKER_MODEL_SERVER_WORKERS="2")
 print(container.pid, flush=True)
+container.send({body!r}, {{}}, 60)
 time.sleep(60)
+"""
+BUSY = """
+import time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    print("begun", flush=True)
+    time.sleep(float(body))
+    return "done"
 """
 
 
 @pytest.mark.parametrize("killed", ["starter", "guard and starter", "front", "worker"])
 def test_no_process_outlives_a_killed_one(tmp_path, killed):
-    """The chain is starter, guard, front, workers; each death below brings the rest down, or the worker back."""
+    """The chain is starter, guard, front, workers; each death below brings the rest down, or the worker back.
+
+    With the guard gone, a worker in the middle of a request notices too.
+    """
     folders = [str(Path(__file__).parents[3]), str(Path(__file__).parent)]
-    script = "def model_fn(d): return 0\ndef transform_fn(m, b, c, a): return b\n"
-    code = STARTER.format(folders=folders, folder=str(tmp_path), script=script)
+    body = b"60" if killed == "guard and starter" else b"0"
+    code = STARTER.format(folders=folders, folder=str(tmp_path), script=BUSY, body=body)
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     guard = psutil.Process(int(starter.stdout.readline()))
     (front,) = guard.children()
-    until(lambda: len(front.children()) == 2)
+    until(lambda: len(front.children()) == 2 and "begun" in (tmp_path / "log").read_text())
     family = [guard, front, *front.children()]
     dying = {"starter": [starter], "guard and starter": [guard, starter], "front": [front], "worker": family[2:3]}
     for process in dying[killed]:
