@@ -178,15 +178,18 @@ IGNORED = (
     "Step Functions ignores an execution's own TimeoutSeconds; a task that times out leaves its transform job running",
     "SageMaker has models, batch transform jobs and endpoints; whatever else it offers is refused by name",
     "models, jobs and endpoints: the model server of this repository runs in place of the image",
-    "models, jobs and endpoints: VPC, keys, isolation, data capture, instance and memory sizes have no effect",
-    "endpoints: at most 2 real processes per variant, whatever the instance count; counts and metrics show the count",
-    "endpoints: CPU, memory and disk metrics (/aws/sagemaker/Endpoints) are not published",
+    "models, jobs and endpoints: VPC, keys, isolation and instance sizes have no effect",
+    "endpoints: at most 8 real processes per variant (serverless: 2 on demand); counts and metrics show more",
+    "endpoints: an instance is this machine: its memory and disk are what MemoryUtilization and DiskUtilization are of",
+    "endpoints: a client that leaves a streamed answer is noticed at the model's next part",
+    "endpoints: MaximumExecutionTimeoutInSeconds of a deployment is not enforced",
     "endpoints: a configuration in use cannot be deleted, which AWS forbids in words only",
     "endpoints: rolling deployments go blue/green, in the same steps",
     "waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times and gauges is a second here",
     "containers start in their own time, and the time-outs of requests are real",
     "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
-    "Application Auto Scaling knows instance counts of endpoint variants, target tracking and step policies",
+    "Application Auto Scaling scales variants of endpoints only; no predictive policies, no metric maths",
+    "target tracking is evaluated without alarms of its own: CloudWatch does not list any, and policies name none",
     "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
 )
 
@@ -419,7 +422,7 @@ class ServiceModule(JsonService):
         try:
             status, headers, body = answer(request)
         except ApiError as error:
-            return _runtime_error(error)
+            status, headers, body = _runtime_error(error)
         # In lower case ministack does not take the model's Content-Type for that of an API's own JSON.
         return status, {name.lower(): value for name, value in headers.items()}, body
 

@@ -200,7 +200,7 @@ def test_localstack_client_finds_it(started, tmp_path, monkeypatch):
 def test_status_tells_what_is_ignored(stand_in_cloud):
     answer = control.describe(stand_in_cloud)
     assert answer["pid"] == stand_in_cloud.pid
-    assert any("at most 2 real processes per variant" in sentence for sentence in answer["ignored"])
+    assert any("at most 8 real processes per variant" in sentence for sentence in answer["ignored"])
 
 
 def test_status_tells_what_goes_wrong_on_purpose_and_how_fast_time_passes(stand_in_cloud):

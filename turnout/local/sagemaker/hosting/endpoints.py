@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from turnout.local.faults import Faults
-from turnout.local.sagemaker.hosting import capture, deployment, metering, usage
+from turnout.local.sagemaker.hosting import capture, deployment, kinds, metering, usage
 from turnout.local.sagemaker.hosting.fleet import Fleet, FleetFailed, Variant
 from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
 from turnout.local.sagemaker.hosting.queueing import Queue
@@ -333,6 +333,7 @@ class Endpoints:
         saved = {v["VariantName"]: v for v in live.record.pop("_Variants", [])}
         counts = {name: v.get("DesiredInstanceCount", 0) for name, v in saved.items()}
         weights = {name: v["DesiredWeight"] for name, v in saved.items()}
+        config = kinds.with_serverless(config, saved)
         self._wait_for_storage(live)
         try:
             fleet = self._bring_up(live, config, counts, weights)

@@ -182,3 +182,12 @@ def retained(
         keeps_weight = DESIRED_WEIGHT not in excluded and DESIRED_WEIGHT in before
         weights[name] = before[DESIRED_WEIGHT] if keeps_weight else variant.get("InitialVariantWeight", 1.0)
     return counts, weights
+
+
+def with_serverless(config: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a configuration with the serverless settings that its variants had last, by their summaries."""
+    variants = []
+    for variant in config["ProductionVariants"]:
+        last = summaries.get(variant["VariantName"], {}).get("CurrentServerlessConfig")
+        variants.append({**variant, "ServerlessConfig": last} if last else variant)
+    return {**config, "ProductionVariants": variants}
