@@ -39,11 +39,14 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-#: Title and text of werkzeug's pages, which Flask sends.
-FLASK_PAGES = {
-    404: ("Not Found", "The requested URL was not found on the server."),
-    413: ("Request Entity Too Large", "The data value transmitted exceeds the capacity limit."),
-    500: ("Internal Server Error", "The server encountered an internal error and was unable to complete your request."),
+#: Titles and texts of werkzeug's pages, which Flask sends.
+FLASK_TITLES = {404: "Not Found", 413: "Request Entity Too Large", 500: "Internal Server Error"}
+FLASK_TEXTS = {
+    404: """The requested URL was not found on the server. If you entered the URL manually please check your spelling
+ and try again.""",
+    413: "The data value transmitted exceeds the capacity limit.",
+    500: """The server encountered an internal error and was unable to complete your request. Either the server is
+ overloaded or there is an error in the application.""",
 }
 NGINX_TITLES = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 MODEL_SERVER_TYPES = {
@@ -55,7 +58,7 @@ MODEL_SERVER_TYPES = {
 
 
 def flask_page(status: int) -> Answer:
-    title, text = FLASK_PAGES[status]
+    title, text = FLASK_TITLES[status], FLASK_TEXTS[status].replace("\n", "")
     lines = ("<!doctype html>", "<html lang=en>", f"<title>{status} {title}</title>", f"<h1>{title}</h1>")
     return Answer(status, "\n".join((*lines, f"<p>{text}</p>\n")).encode(), "text/html; charset=utf-8")
 
