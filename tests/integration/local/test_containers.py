@@ -192,6 +192,13 @@ def test_the_clouds_table_gives_an_image_its_command(client, served, stand_in_cl
     table.unlink()
 
 
+def test_a_generators_parts_reach_the_caller_of_a_response_stream(client, served):
+    name = served({"code/inference.py": TRANSFORM + "    return iter(['one', 'two', 'three']), 'text/plain'\n"})
+    answer = client("sagemaker-runtime").invoke_endpoint_with_response_stream(EndpointName=name, Body=b"x")
+    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+    assert (b"".join(parts), answer["ContentType"]) == (b"onetwothree", "text/plain; charset=utf-8")
+
+
 def test_a_pipeline_passes_each_answer_on_with_its_content_type(client, data):
     def container(key: str, script: str, **environment: str) -> dict:
         client("s3").put_object(Bucket=data, Key=key, Body=archive({"code/inference.py": TRANSFORM + script}))
@@ -275,15 +282,24 @@ def test_an_uncompressed_model_is_copied_as_it_lies(client, data):
     assert invoked(client, serving, "x", "text/csv", "text/csv")[0] == b"heavy"
 
 
-def test_a_model_that_takes_too_much_memory_is_killed_and_replaced(client, served):
-    body = """
+@pytest.mark.parametrize(
+    ("hoarded", "environment", "settings"),
+    [
+        (300, {"TURNOUT_LOCAL_MEMORY_MB": "200"}, {}),
+        (1300, {}, {"serverless": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}),
+    ],
+    ids=["instance", "serverless"],
+)
+def test_a_model_that_takes_too_much_memory_is_killed_and_replaced(client, deployed, hoarded, environment, settings):
+    body = f"""
     if body == "hoard":
-        model = bytearray(300_000_000)
+        model = bytearray({hoarded}_000_000)
         import time
         time.sleep(30)
     return "fine"
 """
-    name = served({"code/inference.py": TRANSFORM + body}, TURNOUT_LOCAL_MEMORY_MB="200")
+    model = deployed({"code/inference.py": TRANSFORM + body}, **environment)
+    name = endpoint(client, endpoint_config(client, model, **settings))
     assert invoked(client, name, "x", "text/csv", "text/csv")[0] == b"fine"
     with pytest.raises(ClientError) as refused:
         invoked(client, name, "hoard", "text/csv", "text/csv")
