@@ -17,6 +17,7 @@ import re
 import threading
 import time
 import traceback
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from turnout.local import alarms, emf, schedules
+from turnout.local import alarms, emf, schedules, streams
 from turnout.local.autoscaling.api import Autoscaling
 from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
 from turnout.local.autoscaling.scaler import Scaler
@@ -51,6 +52,7 @@ MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
 END_OF_LOG = "\x1eTURNOUT-END"
 LOG_END_WAIT_SECONDS = 1.0
+LANE_TICK_SECONDS = 0.1  # how long a shard's thread sleeps at most: it may be switched off meanwhile
 
 #: module of ministack -> names in it that this file reads or replaces ("Class.member" for members).
 HOOKS = {
@@ -326,6 +328,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     _fix_custom_resources()
     _fix_s3_managed_key()
     _fix_lambda()
+    EventSources(cloud).install()
     _fix_metrics()
     _throttle_tables(faults)
     watch = Alarms(scaler, faults)
@@ -568,6 +571,7 @@ def _fix_cloudformation() -> None:
         "AWS::DynamoDB::Table": _table_extras,
         "AWS::Scheduler::Schedule": _schedule_extras,
         "AWS::Lambda::Function": _function_extras,
+        "AWS::Lambda::EventSourceMapping": _mapping_extras,
     }
     for name, extras in after.items():
         _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
@@ -883,6 +887,316 @@ def _publish_function_metrics(service: Any) -> None:
             count(function_name, 0.0, error, throttle)
 
     service._emit_lambda_logs, service._emit_lambda_metrics = write_and_publish, count_throttles
+
+
+# Lambda's event sources: windows, batches and failures of streams
+
+
+class EventSources:
+    """Reads streams and queues for Lambda as its event source mappings say, each shard in a thread of its own."""
+
+    def __init__(self, cloud: EmulatorCloud) -> None:
+        self._cloud = cloud
+        self._lock = threading.Lock()
+        self._lanes: dict[tuple, streams.Lane] = {}
+        self._working: set[tuple] = set()
+        self._waiting: dict[str, float] = {}
+
+    def install(self) -> None:
+        service, sqs = _module("services.lambda_svc"), _module("services.sqs")
+        self._mappings, self._receive = service._iter_all_esms, sqs._receive_messages_for_esm
+        anchor, create = service._init_stream_position, service._create_esm
+
+        def anchor_both(mapping_id: str, source_arn: str, starting: str) -> None:
+            anchor(mapping_id, source_arn, starting)
+            if ":kinesis:" in source_arn and (stream := _kinesis_stream(source_arn)):
+                service._kinesis_positions[mapping_id] = _starting_positions(stream, starting, None)
+
+        def create_whole(request: dict) -> tuple:
+            is_stream = ":sqs:" not in request.get("EventSourceArn", "")
+            status, headers, body = create({"BatchSize": 100, **request} if is_stream else request)
+            if status < 400:
+                _mapping_extras(json.loads(body)["UUID"], request)
+            return status, headers, body
+
+        service._init_stream_position, service._create_esm = anchor_both, create_whole
+        service._iter_all_esms = self._due
+        sqs._receive_messages_for_esm = self._receive_many
+        service._poll_kinesis = partial(self._poll, ":kinesis:", self._kinesis_shards)
+        service._poll_dynamodb_streams = partial(self._poll, ":dynamodb:", self._table_shards)
+
+    def _receive_many(self, queue_url: str, wanted: int) -> list[dict]:
+        """Receive up to a mapping's batch size: ten messages at a time, as SQS hands them out."""
+        messages: list[dict] = []
+        while len(messages) < wanted and (more := self._receive(queue_url, wanted - len(messages))):
+            messages += more
+        return messages
+
+    def _due(self) -> Iterator[tuple[str, str, dict]]:
+        """Yield the mappings that may be worked on: a queue's messages wait for their window or a full batch."""
+        for account, region, mapping in self._mappings():
+            with _module("core.responses").request_scope(account, region):
+                due = self._gathered(mapping)
+            if due:
+                yield account, region, mapping
+
+    def _gathered(self, mapping: dict) -> bool:
+        window = float(mapping.get("MaximumBatchingWindowInSeconds") or 0)
+        queue = _module("services.sqs")._queue_by_arn(mapping.get("EventSourceArn", "")) if window else None
+        if queue is None:
+            return True
+        now, mapping_id = time.time(), mapping["UUID"]
+        visible = sum(message["visible_at"] <= now for message in queue["messages"])
+        if not visible:
+            self._waiting.pop(mapping_id, None)
+            return False
+        since = self._waiting.setdefault(mapping_id, now)
+        due = visible >= int(mapping.get("BatchSize") or 10) or now - since >= window
+        if due:
+            self._waiting.pop(mapping_id)
+        return due
+
+    def _poll(self, kind: str, shards: Callable[[dict], Iterable["Shard"]]) -> bool:
+        """Start work on every shard that has records and is not being worked on."""
+        for account, region, mapping in self._mappings():
+            if kind in mapping.get("EventSourceArn", ""):
+                with _module("core.responses").request_scope(account, region):
+                    for shard in shards(mapping):
+                        self._start(Scope(account, region), shard)
+        return False  # the shards' threads do the work, nothing is left for the caller's
+
+    def _kinesis_shards(self, mapping: dict) -> Iterator["Shard"]:
+        stream = _kinesis_stream(mapping["EventSourceArn"])
+        if stream is None or stream["StreamStatus"] != "ACTIVE" or _reading_forbidden(mapping):
+            return
+        positions = _module("services.lambda_svc")._kinesis_positions
+        if mapping["UUID"] not in positions:
+            starting = mapping.get("StartingPosition", "LATEST")
+            positions[mapping["UUID"]] = _starting_positions(stream, starting, mapping.get("StartingPositionTimestamp"))
+        _module("services.kinesis")._expire_records(stream)
+        for shard_id in list(stream["shards"]):
+            yield KinesisShard(self._cloud, mapping, shard_id, stream)
+
+    def _table_shards(self, mapping: dict) -> Iterator["Shard"]:
+        service, dynamodb = _module("services.lambda_svc"), _module("services.dynamodb")
+        named = service._dynamodb_stream_table_from_arn_spec(_module("core.arn").parse_arn(mapping["EventSourceArn"]))
+        table = dynamodb._tables.get(named[0]) if named else None
+        if table and table.get("LatestStreamArn") == mapping["EventSourceArn"]:
+            service._init_stream_position(
+                mapping["UUID"], mapping["EventSourceArn"], mapping.get("StartingPosition", "LATEST")
+            )
+            yield TableShard(self._cloud, mapping, named[0])
+
+    def _start(self, scope: Scope, shard: "Shard") -> None:
+        key = (scope.account, scope.region, shard.mapping["UUID"], shard.shard_id)
+        with self._lock:
+            if key in self._working or shard.rules() is None or not (key in self._lanes or shard.read(1)):
+                return
+            self._working.add(key)
+            lane = self._lanes.setdefault(key, streams.Lane(shard))
+            lane.source = shard
+        threading.Thread(target=self._work, args=(scope, key, lane), daemon=True, name="event-source").start()
+
+    def _work(self, scope: Scope, key: tuple, lane: streams.Lane) -> None:
+        """Work until the shard has no more; whatever breaks is tried again at the next poll."""
+        try:
+            with _module("core.responses").request_scope(scope.account, scope.region):
+                while (wait := lane.step()) is not None:
+                    time.sleep(min(wait, LANE_TICK_SECONDS))
+            self._lanes.pop(key, None)
+        except Exception:
+            logger.exception("event source mapping %s, shard %s", key[2], key[3])
+        finally:
+            self._working.discard(key)
+
+
+class Shard:
+    """One shard of a stream for one mapping (`streams.Source`); lives within the mapping's account and region."""
+
+    stream_info = ""
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, shard_id: str) -> None:
+        self._cloud, self.mapping, self.shard_id = cloud, mapping, shard_id
+
+    def rules(self) -> streams.Rules | None:
+        service = _module("services.lambda_svc")
+        mapping = service._esms.get(self.mapping["UUID"])
+        if mapping is None or str(mapping.get("Enabled", True)).lower() == "false":
+            return None
+        return streams.Rules.of(mapping) if self._function() is not None else None
+
+    def _function(self) -> dict | None:
+        find = _module("services.lambda_svc")._get_func_record_for_qualifier
+        return find(self.mapping["FunctionName"], self.mapping.get("Qualifier"))[0]
+
+    def wanted(self, records: Iterable[streams.Record]) -> list[streams.Record]:
+        keep = _module("services.lambda_svc")._apply_filter_criteria
+        return [record for record in records if keep([record.event], self.mapping)]
+
+    def invoke(self, records: Iterable[streams.Record]) -> streams.Outcome:
+        records = list(records)
+        event = {"Records": [record.event for record in records]}
+        result = _module("services.lambda_svc")._execute_function(self._function(), event)
+        failed, throttled = bool(result.get("error")), bool(result.get("throttle"))
+        self.mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if failed else "OK"
+        if failed:
+            logger.warning("event source of %s: %s", self.mapping["FunctionArn"], result.get("body"))
+        return streams.Outcome(result.get("body"), failed, throttled)
+
+    def give_up(self, records: list[streams.Record], reason: str, attempts: int, error: bool) -> None:
+        """Send the batch's numbers to the on-failure destination; a bucket gets the records too."""
+        destination = ((self.mapping.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+        if not destination:
+            logger.warning("%s: %d records given up: %s", self.mapping["EventSourceArn"], len(records), reason)
+            return
+        function = self._function() or {}
+        told = streams.failure_record(
+            self.stream_info,
+            self.shard_id,
+            self.mapping["EventSourceArn"],
+            {"FunctionArn": self.mapping["FunctionArn"], "Version": function.get("config", {}).get("Version")},
+            records,
+            reason,
+            attempts,
+            error,
+            _module("core.responses").new_uuid(),
+            time.time(),
+        )
+        self._send(destination, told, records)
+
+    def _send(self, destination: str, told: dict, records: list[streams.Record]) -> None:
+        scope = self._cloud.scope()
+        kind = _module("core.arn").parse_arn(destination).service
+        client = self._cloud.client(kind, scope)
+        if kind == "sqs":
+            name = destination.rpartition(":")[2]
+            client.send_message(QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=json.dumps(told))
+        elif kind == "sns":
+            client.publish(TopicArn=destination, Message=json.dumps(told))
+        else:
+            payload = json.dumps({"Records": [record.event for record in records]})
+            now, number = datetime.now(UTC), told["requestContext"]["requestId"]
+            key = f"aws/lambda/{self.mapping['UUID']}/{self.shard_id}/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{number}"
+            body = json.dumps({**told, "payload": payload})
+            client.put_object(Bucket=destination.removeprefix("arn:aws:s3:::"), Key=key, Body=body.encode())
+
+
+class KinesisShard(Shard):
+    """A shard of a Kinesis stream; its position is the last sequence number that is done."""
+
+    stream_info = "KinesisBatchInfo"
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, shard_id: str, stream: dict) -> None:
+        super().__init__(cloud, mapping, shard_id)
+        self._stream = stream
+
+    def read(self, limit: int) -> list[streams.Record]:
+        done = _module("services.lambda_svc")._kinesis_positions.get(self.mapping["UUID"]) or {}
+        stored = (self._stream["shards"].get(self.shard_id) or {"records": []})["records"]
+        after = int(done.get(self.shard_id) or 0)
+        first = bisect_right(stored, after, key=lambda record: int(record["SequenceNumber"]))
+        return [self._record(record) for record in stored[first : first + limit]]
+
+    def _record(self, stored: dict) -> streams.Record:
+        number, scope = stored["SequenceNumber"], self._cloud.scope()
+        event = {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": stored["PartitionKey"],
+                "sequenceNumber": number,
+                "data": _module("services.kinesis")._ensure_base64(stored["Data"]),
+                "approximateArrivalTimestamp": stored["ApproximateArrivalTimestamp"],
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{self.shard_id}:{number}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": (self._function() or {}).get("config", {}).get("Role", ""),
+            "awsRegion": scope.region,
+            "eventSourceARN": self.mapping["EventSourceArn"],
+        }
+        return streams.Record(number, number, stored["ApproximateArrivalTimestamp"], event)
+
+    def done(self, record: streams.Record) -> None:
+        positions = _module("services.lambda_svc")._kinesis_positions.get(self.mapping["UUID"])
+        if positions is not None:  # it goes with its mapping
+            positions[self.shard_id] = record.position
+
+
+class TableShard(Shard):
+    """The stream of a DynamoDB table, which has one shard here; its position counts records from the first on."""
+
+    stream_info = "DDBStreamBatchInfo"
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, table: str) -> None:
+        super().__init__(cloud, mapping, "shardId-00000000000000000000-00000000")
+        self._table = table
+
+    def read(self, limit: int) -> list[streams.Record]:
+        service, dynamodb = _module("services.lambda_svc"), _module("services.dynamodb")
+        start = dynamodb.stream_start_position(self._table)
+        first = max(service._dynamodb_stream_positions.get(self.mapping["UUID"], start), start)
+        found = dynamodb.stream_records_since(self._table, first, limit)
+        return [
+            streams.Record(
+                first + offset,
+                record["dynamodb"]["SequenceNumber"],
+                float(record["dynamodb"].get("ApproximateCreationDateTime") or time.time()),
+                record,
+            )
+            for offset, record in enumerate(found, 1)
+        ]
+
+    def done(self, record: streams.Record) -> None:
+        service = _module("services.lambda_svc")
+        with service._dynamodb_stream_positions_lock:
+            if self.mapping["UUID"] in service._dynamodb_stream_positions:
+                service._dynamodb_stream_positions[self.mapping["UUID"]] = record.position
+
+
+def _kinesis_stream(source_arn: str) -> dict | None:
+    """Return the stream that an event source names, itself or through a consumer, in whichever account it lies."""
+    service, kinesis = _module("services.lambda_svc"), _module("services.kinesis")
+    spec = _module("core.arn").parse_arn(source_arn.partition("/consumer/")[0])
+    name = service._kinesis_stream_name_from_arn_spec(spec)
+    return kinesis._streams.get_scoped(spec.account_id, spec.region, name) if name else None
+
+
+def _reading_forbidden(mapping: dict) -> bool:
+    """Whether AUTH=true and the policy of another account's stream keep this mapping out."""
+    service = _module("services.lambda_svc")
+    account = _module("core.arn").parse_arn(mapping["EventSourceArn"]).account_id
+    function, _ = service._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
+    if function is None or account == _module("core.responses").get_account_id():
+        return False
+    return service._cross_account_read_blocked(mapping["EventSourceArn"], function, mapping["FunctionName"])
+
+
+def _starting_positions(stream: dict, starting: str, timestamp: Any) -> dict[str, str]:
+    """Return, per shard, the last sequence number that a new mapping passes over; shards that come later have none."""
+    if starting == "TRIM_HORIZON":
+        return {}
+    moment = schedules.instant(timestamp).timestamp() if starting == "AT_TIMESTAMP" and timestamp else float("inf")
+    passed = {
+        shard_id: [r["SequenceNumber"] for r in shard["records"] if r["ApproximateArrivalTimestamp"] < moment]
+        for shard_id, shard in stream["shards"].items()
+    }
+    return {shard_id: numbers[-1] for shard_id, numbers in passed.items() if numbers}
+
+
+def _mapping_extras(mapping_id: str, properties: dict) -> None:
+    """Keep what ministack drops of an event source mapping, and start where a timestamp says."""
+    service = _module("services.lambda_svc")
+    mapping = service._esms[mapping_id]
+    source = mapping["EventSourceArn"]
+    if ":sqs:" not in source and "BatchSize" not in properties:
+        mapping["BatchSize"] = 100
+    moment = properties.get("StartingPositionTimestamp")
+    if moment is not None and "StartingPositionTimestamp" not in mapping:
+        mapping["StartingPositionTimestamp"] = moment
+        if stream := _kinesis_stream(source):
+            positions = _starting_positions(stream, mapping["StartingPosition"], moment)
+            service._kinesis_positions[mapping_id] = positions
 
 
 # CloudWatch: alarms per dimension with missing data, metrics of Step Functions

@@ -247,7 +247,7 @@ def failure_record(
             "condition": condition,
             "approximateInvokeCount": attempts,
         },
-        "responseContext": {"statusCode": 200, "executedVersion": function.get("Version", "$LATEST"), **failed},
+        "responseContext": {"statusCode": 200, "executedVersion": function.get("Version") or "$LATEST", **failed},
         "version": "1.0",
         "timestamp": _iso(now),
         stream: {
