@@ -25,8 +25,10 @@ def code(tmp_path) -> Path:
 
 def prepared(code: Path, isolated: bool = False, interpreter: str = sys.executable) -> subprocess.CompletedProcess:
     """Run a script of the code folder after its requirements."""
+    scratch = code.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
     command = [sys.executable, str(PREPARE), interpreter, str(code), str(int(isolated)), str(code / "show.py")]
-    environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(code.parent / "cache")}
+    environment = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(code.parent / "cache"), "TMPDIR": str(scratch)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -76,6 +78,13 @@ def test_a_failure_is_told_in_pips_words_and_leaves_no_environment(code):
     assert "absent-1.0-py3-none-any.whl" in done.stderr
     assert done.stderr.strip().endswith("ERROR: failed to install required packages")
     assert [path.suffix for path in (code.parent / "cache/turnout/environments").iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(code):
+    (code.parent / "cache").write_text("a file, where a folder should be")
+    (code / "requirements.txt").write_text(put_wheel(code, "first") + "\n")
+    done = prepared(code)
+    assert f'"prefix": "{code.parent / "scratch"}/turnout/environments/' in done.stdout, done.stderr
 
 
 def test_an_isolated_model_gets_nothing_installed(code):

@@ -8,6 +8,7 @@ belongs to the contents of requirements.txt (and of the code folder, when a requ
 interpreter, so that the next start takes no time. Nothing is made when the interpreter satisfies every requirement.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -17,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 DONE = "installed"
@@ -76,7 +78,6 @@ def satisfied(line: str) -> bool:
 def environment(interpreter: str, code: Path, lines: list[str]) -> str | None:
     """Return the interpreter of the environment, which is made if it is not there; None when pip failed."""
     folder = cache() / digest(interpreter, code, lines)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
     with Path(f"{folder}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,8 +92,15 @@ def environment(interpreter: str, code: Path, lines: list[str]) -> str | None:
 
 
 def cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "turnout" / "environments"
+    """Return the folder of all environments: below the user's cache or, where that cannot be written, scratch space."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    for place in (base, Path(tempfile.gettempdir())):
+        folder = place / "turnout" / "environments"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                break
+    return folder
 
 
 def digest(interpreter: str, code: Path, lines: list[str]) -> str:
