@@ -22,6 +22,7 @@ ACCOUNT, REGION = "000000000000", "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 30
 ROOT = Path(__file__).resolve().parents[2]
+SAGEMAKER_SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
 
 
 class LocalCloudError(RuntimeError):
@@ -157,7 +158,7 @@ def describe(cloud: LocalCloud) -> dict[str, Any]:
 
 
 def environ(cloud: LocalCloud) -> dict[str, str]:
-    """Return the variables with which plain `cdk`, `aws`, boto3 and localstack-client talk to this cloud."""
+    """Return the variables with which plain `cdk`, `aws`, boto3, the SageMaker SDK and others talk to this cloud."""
     return {
         "AWS_ENDPOINT_URL": cloud.endpoint,
         "AWS_ACCESS_KEY_ID": ACCOUNT,
@@ -174,6 +175,8 @@ def environ(cloud: LocalCloud) -> dict[str, str]:
         "CDK_DISABLE_LEGACY_EXPORT_WARNING": "1",
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         "LOCALSTACK_HOST": f"127.0.0.1:{cloud.port}",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(SAGEMAKER_SDK_SETTINGS),
+        "SAGEMAKER_VALIDATE_ROLE": "false",  # any role will do here, as IAM is not enforced; the SDK looks for it
     }
 
 
