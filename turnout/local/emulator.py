@@ -12,6 +12,7 @@ import importlib.metadata
 import itertools
 import json
 import logging
+import math
 import os
 import re
 import threading
@@ -1300,9 +1301,13 @@ class Alarms:
         looked_at = alarm | {"Period": max(1, alarm.get("Period", 60) / self._faults.time_scale)} if policies else alarm
         key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
         statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+        now, stored = time.time(), cloudwatch._metrics.get(key) or []
+        if policies:  # their periods are as short as stored seconds, and the one that has just begun is not complete
+            now = math.floor(now) - 0.001
+            stored = [point for point in stored if point["Timestamp"] < now]
         values = [
             cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
-            for points in alarms.windows(looked_at, cloudwatch._metrics.get(key) or [], time.time())
+            for points in alarms.windows(looked_at, stored, now)
         ]
         state, reason = alarms.evaluate(alarm, values)
         self._enter(alarm, state, reason)
