@@ -75,6 +75,21 @@ def test_a_uri_has_bucket_and_key():
         split_uri("https://bucket/a")
 
 
+@pytest.mark.parametrize(
+    "host_and_bucket",
+    [
+        "s3.us-east-1.amazonaws.com/my.bucket",
+        "s3-eu-west-1.amazonaws.com/my.bucket",
+        "s3.cn-north-1.amazonaws.com.cn/my.bucket",
+        "my.bucket.s3.us-east-1.amazonaws.com",
+        "my.bucket.s3.dualstack.eu-west-1.amazonaws.com",
+        "my.bucket.s3.amazonaws.com",
+    ],
+)
+def test_the_https_url_of_an_object_has_them_too(host_and_bucket):
+    assert split_uri(f"https://{host_and_bucket}/a/b%20c") == ("my.bucket", "a/b c")
+
+
 def source(uri: str, kind: str, compression: str) -> dict:
     place = {"S3Uri": uri, "S3DataType": kind, "CompressionType": compression}
     return {"PrimaryContainer": {"ModelDataSource": {"S3DataSource": place}}}

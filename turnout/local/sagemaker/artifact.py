@@ -1,12 +1,15 @@
 """A model's artifacts: archives or plain objects from S3 into a folder, without trusting them."""
 
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z0-9-]+){0,2}\.amazonaws\.com(?:\.cn)?")
 
 
 class BadArtifact(Exception):
@@ -14,11 +17,19 @@ class BadArtifact(Exception):
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of `s3://bucket/key`."""
+    """Return bucket and key of `s3://bucket/key`, or of an object's https URL, as CDK's SageMaker constructs write it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html: the bucket in the path or in the host.
+    """
     parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
+    if parts.scheme == "s3" and parts.netloc:
+        return parts.netloc, uri[len(f"s3://{parts.netloc}/") :]
+    host = S3_HOST.fullmatch(parts.netloc) if parts.scheme == "https" else None
+    if host is None:
         raise BadArtifact(f"{uri!r} is not an s3:// URI")
-    return parts.netloc, uri[len(f"s3://{parts.netloc}/") :]
+    path = unquote(parts.path.removeprefix("/"))
+    bucket, _, key = (host["bucket"], "", path) if host["bucket"] else path.partition("/")
+    return bucket, key
 
 
 def definitions(model: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
