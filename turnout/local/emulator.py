@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from turnout.local import alarms, emf, schedules, streams
+from turnout.local import alarms, emf, metric_math, schedules, streams
 from turnout.local.autoscaling.api import Autoscaling
 from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
 from turnout.local.autoscaling.scaler import Scaler
@@ -1270,45 +1270,58 @@ class Alarms:
         self._scaler, self._faults = scaler, faults
 
     def install(self) -> None:
-        _module("services.cloudwatch")._evaluate_alarm = self.evaluate
+        cloudwatch, provisioners = (_module(f"services.{n}") for n in ("cloudwatch", "cloudformation.provisioners"))
+        cloudwatch._evaluate_alarm = self.evaluate
+        put, record = cloudwatch._put_metric_alarm, provisioners._cw_metric_alarm_record
+
+        def put_with_metrics(params: dict, data: dict | None, is_cbor: bool, is_json: bool = False) -> tuple:
+            structured = is_cbor or is_json
+            queries = (data or {}).get("Metrics") if structured else _query_members(params, "Metrics")
+            try:
+                alarms.check_metrics(queries) if queries else None
+            except metric_math.NotSupported as error:
+                return cloudwatch._error("ValidationError", str(error), 400, use_json=is_json, use_cbor=is_cbor)
+            response = put(params, data, is_cbor, is_json)
+            if queries and response[0] < 400:
+                name = data["AlarmName"] if structured else params["AlarmName"][0]
+                self.evaluate(_with_metrics(cloudwatch._alarms[name], queries))
+            return response
+
+        def record_with_metrics(name: str, properties: dict) -> dict:
+            if not properties.get("Metrics"):
+                return record(name, properties)
+            alarms.check_metrics(properties["Metrics"])
+            plain = {member: value for member, value in properties.items() if member != "Metrics"}
+            alarm = record(name, {**plain, "MetricName": "expression", "Namespace": "expression"})
+            return _with_metrics(alarm, properties["Metrics"])
+
+        cloudwatch._put_metric_alarm = put_with_metrics
+        provisioners._cw_metric_alarm_record = record_with_metrics
 
     def run(self) -> None:
         """Look at metrics for ever: scaling every second, ordinary alarms every few."""
         for tick in itertools.count(1):
             time.sleep(TICK_SECONDS)
-            try:
-                self._tick(all_alarms=tick % ALARM_TICKS == 0)
-            except Exception:
-                logger.exception("looking at alarms and scaling policies")  # the next look may succeed
+            _try("alarms and scaling policies", partial(self._tick, all_alarms=tick % ALARM_TICKS == 0))
 
     def _tick(self, all_alarms: bool) -> None:
         cloudwatch, responses = _module("services.cloudwatch"), _module("core.responses")
-        self._scaler.tick()
+        _try("scaling policies", self._scaler.tick)
         for account, region in {key[:2] for key in list(cloudwatch._alarms._data)}:
             with responses.request_scope(account, region):
                 if all_alarms:
-                    _measure_queues()
-                    cloudwatch._evaluate_all_alarms()
-                    continue
-                for alarm in [alarm for alarm in list(cloudwatch._alarms.values()) if _scaling_policies(alarm)]:
-                    self.evaluate(alarm)
+                    _try("the lengths of queues", _measure_queues)
+                for alarm in list(cloudwatch._alarms.values()):
+                    if all_alarms or _scaling_policies(alarm):
+                        _try(f"alarm {alarm['AlarmName']}", self.evaluate, alarm)
 
     def evaluate(self, alarm: dict) -> None:
-        cloudwatch = _module("services.cloudwatch")
-        if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
+        if not (alarm.get("MetricName") or alarm.get("Metrics")):
+            return
+        if alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
             return
         policies = _scaling_policies(alarm)
-        looked_at = alarm | {"Period": max(1, alarm.get("Period", 60) / self._faults.time_scale)} if policies else alarm
-        key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
-        statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-        now, stored = time.time(), cloudwatch._metrics.get(key) or []
-        if policies:  # their periods are as short as stored seconds, and the one that has just begun is not complete
-            now = math.floor(now) - 0.001
-            stored = [point for point in stored if point["Timestamp"] < now]
-        values = [
-            cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
-            for points in alarms.windows(looked_at, stored, now)
-        ]
+        values = _alarm_values(alarm, self._faults.time_scale if policies else None)
         state, reason = alarms.evaluate(alarm, values)
         self._enter(alarm, state, reason)
         known = [value for value in values if value is not None]
@@ -1326,6 +1339,68 @@ class Alarms:
         cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
         cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _try(what: str, work: Callable, *args: Any) -> None:
+    """Do something; when it breaks, say so and let the rest be done: the next look may succeed."""
+    try:
+        work(*args)
+    except Exception:
+        logger.exception("looking at %s", what)
+
+
+def _with_metrics(alarm: dict, queries: list[dict]) -> dict:
+    """Make an alarm look at expressions in place of one metric."""
+    for member in ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Unit"):
+        alarm.pop(member, None)
+    alarm.update(Metrics=queries, Period=alarms.metric_period(queries))
+    return alarm
+
+
+def _alarm_values(alarm: dict, scale: float | None) -> metric_math.Series:
+    """Return what an alarm looks at, one value per period, newest first; with a `scale`, periods are that much shorter.
+
+    Shortened periods are as short as stored seconds, and the one that has just begun is not complete.
+    """
+    now = time.time() if scale is None else math.floor(time.time()) - 0.001
+
+    def measured(metric: dict, period: float, statistic: str) -> metric_math.Series:
+        cloudwatch = _module("services.cloudwatch")
+        key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(alarms.dimensions(metric)))
+        stored = [p for p in cloudwatch._metrics.get(key) or [] if scale is None or p["Timestamp"] < now]
+        looked_at = {**alarm, "Period": period if scale is None else max(1, period / scale)}
+        return [
+            cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
+            for points in alarms.windows(looked_at, stored, now)
+        ]
+
+    if queries := alarm.get("Metrics"):
+        return alarms.metric_values(queries, lambda s: measured(s["Metric"], float(s["Period"]), s["Stat"]))
+    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+    return measured(alarm, alarm.get("Period", 60), statistic)
+
+
+def _query_members(params: dict, name: str) -> list[dict]:
+    """Return a list of structures from the parameters of AWS's query protocol: `Name.member.1.Key` and so on."""
+    found: dict[str, Any] = {}
+    for parameter, values in params.items():
+        parts = parameter.split(".")
+        if parts[0] != name:
+            continue
+        place = found
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+        place[parts[-1]] = values[0] if isinstance(values, list) else values
+    return _listed(found).get(name, [])
+
+
+def _listed(value: Any) -> Any:
+    """Turn `{"member": {"1": x, "2": y}}` into `[x, y]`, all the way down."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"member"}:
+        return [_listed(value["member"][number]) for number in sorted(value["member"], key=int)]
+    return {key: _listed(part) for key, part in value.items()}
 
 
 def _scaling_policies(alarm: dict) -> list[str]:
