@@ -568,21 +568,53 @@ def _sagemaker_arn(scope: Scope, path: str, body: bytes) -> str:
 
 def _fix_cloudformation() -> None:
     provisioners = _module("services.cloudformation.provisioners")
-    after = {
+    for name, extras in _property_extras().items():
+        _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
+    provisioners._S3_BUCKET_CONFIGURATIONS = (*provisioners._S3_BUCKET_CONFIGURATIONS, *_bucket_configurations())
+    replacing = provisioners._REPLACING_PROPERTIES
+    replacing["AWS::DynamoDB::Table"] = (
+        *replacing["AWS::DynamoDB::Table"],
+        "KeySchema",
+        "LocalSecondaryIndexes",
+    )
+    _keep_full_buckets(provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"])
+
+
+def _property_extras() -> dict[str, Callable[[str, dict], None]]:
+    """Return, by type, what is done with properties that ministack drops, after a create or an update."""
+    return {
         "AWS::DynamoDB::Table": _table_extras,
         "AWS::Scheduler::Schedule": _schedule_extras,
         "AWS::Lambda::Function": _function_extras,
+        "AWS::Lambda::Version": _version_extras,
         "AWS::Lambda::EventSourceMapping": _mapping_extras,
+        "AWS::IAM::Role": _role_extras,
+        "AWS::Kinesis::Stream": _stream_extras,
     }
-    for name, extras in after.items():
-        _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
+
+
+def _bucket_configurations() -> tuple[tuple[str, Callable[[Any], bytes], Callable, Callable], ...]:
+    """Return further properties of buckets: name, the API's XML for it, how to put it and how to delete it."""
     s3 = _module("services.s3")
-    provisioners._S3_BUCKET_CONFIGURATIONS = (
-        *provisioners._S3_BUCKET_CONFIGURATIONS,
+    return (
         ("BucketEncryption", _encryption_xml, s3._put_bucket_encryption, s3._delete_bucket_encryption),
         ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
         ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
     )
+
+
+def _keep_full_buckets(handlers: dict[str, Any]) -> None:
+    """Let a stack fail to delete a bucket that holds anything, as CloudFormation does."""
+    delete = handlers["delete"]
+
+    def delete_if_empty(name: str, properties: dict) -> None:
+        s3 = _module("services.s3")
+        if (s3._buckets.get(name) or {}).get("objects") or s3._bucket_has_versions(name):
+            code = "Service: S3, Status Code: 409, Error Code: BucketNotEmpty"
+            raise ValueError(f"The bucket you tried to delete is not empty ({code})")
+        delete(name, properties)
+
+    handlers["delete"] = delete_if_empty
 
 
 def _fix_stack_operations() -> None:
@@ -715,6 +747,19 @@ def _table_extras(name: str, properties: dict) -> None:
     if recovery := properties.get("PointInTimeRecoverySpecification"):
         specification = {"PointInTimeRecoveryEnabled": true(recovery.get("PointInTimeRecoveryEnabled"))}
         dynamodb._update_continuous_backups({"TableName": name, "PointInTimeRecoverySpecification": specification})
+    changes = {member: properties[member] for member in ("TableClass", "OnDemandThroughput") if member in properties}
+    if encryption := properties.get("SSESpecification"):
+        named = {member: encryption[member] for member in ("SSEType", "KMSMasterKeyId") if member in encryption}
+        changes["SSESpecification"] = {"Enabled": true(encryption.get("SSEEnabled")), **named}
+    if changes:
+        _accepted(dynamodb._update_table({"TableName": name, **changes}))
+
+
+def _accepted(response: tuple) -> None:
+    """Fail the resource when a service refused what its property says."""
+    status, _, body = response
+    if status >= 400:
+        raise cloudformation.ResourceFailed(body.decode(errors="replace"))
 
 
 def _schedule_extras(name: str, properties: dict) -> None:
@@ -728,9 +773,34 @@ def _schedule_extras(name: str, properties: dict) -> None:
 
 def _function_extras(name: str, properties: dict) -> None:
     function = _module("services.lambda_svc")._functions.get(name)
+    if function is None:
+        return
     reserved = properties.get("ReservedConcurrentExecutions")
-    if function is not None:
-        function["concurrency"] = None if reserved is None else int(reserved)
+    function["concurrency"] = None if reserved is None else int(reserved)
+    if letters := properties.get("DeadLetterConfig"):
+        function["config"]["DeadLetterConfig"] = letters
+    else:
+        function["config"].pop("DeadLetterConfig", None)
+
+
+def _version_extras(arn: str, properties: dict) -> None:
+    if provisioned := properties.get("ProvisionedConcurrencyConfig"):
+        name, version = arn.split(":")[-2:]
+        request = {"ProvisionedConcurrentExecutions": int(provisioned.get("ProvisionedConcurrentExecutions", 0))}
+        _accepted(_module("services.lambda_svc")._put_provisioned_concurrency(name, version, request))
+
+
+def _role_extras(name: str, properties: dict) -> None:
+    _module("services.iam")._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+
+
+def _stream_extras(name: str, properties: dict) -> None:
+    kinesis = _module("services.kinesis")
+    if encryption := properties.get("StreamEncryption"):
+        request = {"EncryptionType": encryption.get("EncryptionType"), "KeyId": encryption.get("KeyId")}
+        _accepted(kinesis._start_stream_encryption({"StreamName": name, **request}))
+    else:
+        _accepted(kinesis._stop_stream_encryption({"StreamName": name}))
 
 
 def _encryption_xml(encryption: dict) -> bytes:
