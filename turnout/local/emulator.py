@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.metadata
+import inspect
 import itertools
 import json
 import logging
@@ -55,114 +56,184 @@ END_OF_LOG = "\x1eTURNOUT-END"
 LOG_END_WAIT_SECONDS = 1.0
 LANE_TICK_SECONDS = 0.1  # how long a shard's thread sleeps at most: it may be switched off meanwhile
 
-#: module of ministack -> names in it that this file reads or replaces ("Class.member" for members).
+#: module of ministack -> names in it that this file reads or replaces ("Class.member" for members), functions with
+#: the names of their parameters.
 HOOKS = {
     "ministack.app": [
-        "app",
+        "app(scope, receive, send)",
         "SERVICE_HANDLERS",
         "SERVICE_REGISTRY",
         "_loaded_modules",
         "_state_map",
-        "_lazy_handler",
-        "_reset_all_state",
-        "pin_request_origin",
+        "_lazy_handler(module_name)",
+        "_reset_all_state()",
+        "pin_request_origin(source_ip, secure_transport)",
     ],
-    "ministack.core.router": ["SERVICE_PATTERNS"],
-    "ministack.core.iam_actions": ["SERVICE_TO_IAM_NAMESPACE", "_BOTOCORE_SERVICE_MAP", "extract_resource_arn"],
+    "ministack.core.router": [
+        "SERVICE_PATTERNS",
+    ],
+    "ministack.core.iam_actions": [
+        "SERVICE_TO_IAM_NAMESPACE",
+        "_BOTOCORE_SERVICE_MAP",
+        "extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)",
+    ],
     "ministack.core.responses": [
-        "get_account_id",
-        "get_region",
-        "request_scope",
-        "json_response",
-        "error_response_json",
+        "get_account_id()",
+        "get_region()",
+        "request_scope(account_id, region)",
+        "json_response(data, status, content_type)",
+        "error_response_json(code, message, status, extra, message_key, content_type)",
         "StreamingResponse",
-        "new_uuid",
+        "new_uuid()",
     ],
-    "ministack.core.arn": ["parse_arn"],
-    "ministack.core.concurrency": ["run_reentrant"],
+    "ministack.core.arn": [
+        "parse_arn(value)",
+    ],
     "ministack.core.lambda_runtime": [
         "_PYTHON_WORKER_SCRIPT",
         "_lock",
         "_workers",
-        "_worker_key",
-        "_worker_class_for",
-        "kill_workers",
-        "reset",
-        "acquire_worker",
-        "release_worker",
-        "invalidate_worker",
-        "Worker.invoke",
-        "Worker._drain_stderr_bounded",
+        "_worker_key(func_name, config, qualifier)",
+        "_worker_class_for(config)",
+        "kill_workers(workers)",
+        "reset()",
+        "acquire_worker(func_name, config, code_zip, qualifier, max_concurrency)",
+        "release_worker(worker)",
+        "invalidate_worker(func_name, qualifier, account, region)",
+        "Worker.invoke(self, event, request_id, trace_id, depth, durable, invoked_function_arn)",
+        "Worker._drain_stderr_bounded(self, first_line_wait, idle_confirm, hard_cap)",
     ],
     "ministack.services.lambda_svc": [
         "_functions",
-        "_emit_lambda_logs",
-        "_emit_lambda_metrics",
-        "_execute_function_warm",
-        "_execute_function_with_config_scope",
-        "acquire_worker",
-        "release_worker",
-        "invalidate_worker",
+        "_emit_lambda_logs(func, request_id, log_text, error, duration_ms, log_source)",
+        "_emit_lambda_metrics(function_name, duration_ms, error, throttle)",
+        "_execute_function_warm(func, event, request_id)",
+        "_execute_function_with_config_scope(func, event)",
+        "acquire_worker(func_name, config, code_zip, qualifier, max_concurrency)",
+        "release_worker(worker)",
+        "invalidate_worker(func_name, qualifier, account, region)",
+        "_apply_filter_criteria(records, esm)",
+        "_create_esm(data)",
+        "_cross_account_read_blocked(stream_arn, func_rec, func_name)",
+        "_dynamodb_stream_positions",
+        "_dynamodb_stream_positions_lock",
+        "_dynamodb_stream_table_from_arn_spec(spec)",
+        "_esms",
+        "_execute_function(func, event)",
+        "_get_func_record_for_qualifier(name, qualifier)",
+        "_init_stream_position(esm_id, source_arn, starting)",
+        "_iter_all_esms()",
+        "_kinesis_positions",
+        "_kinesis_stream_name_from_arn_spec(spec)",
+        "_poll_dynamodb_streams()",
+        "_poll_kinesis()",
+        "_put_provisioned_concurrency(func_name, qualifier, data)",
     ],
     "ministack.services.cloudwatch": [
         "_alarms",
         "_metrics",
-        "_calc_stats",
-        "_stat_value",
-        "_dims_key",
-        "_metric_bucket",
-        "_evaluate_alarm",
-        "_evaluate_all_alarms",
-        "_evaluate_parent_alarms",
-        "_record_history",
-        "_dispatch_alarm_actions",
+        "_calc_stats(points)",
+        "_stat_value(stats, stat_name, points)",
+        "_dims_key(dims)",
+        "_metric_bucket(key)",
+        "_evaluate_alarm(alarm)",
+        "_evaluate_parent_alarms(child, seen)",
+        "_record_history(alarm_name, old_state, new_state, reason, alarm_type, reason_data)",
+        "_dispatch_alarm_actions(alarm, old_state, new_state, reason)",
+        "_error(code, message, status, use_json, use_cbor)",
+        "_put_metric_alarm(params, cbor_data, is_cbor, is_json)",
     ],
-    "ministack.services.dynamodb": ["_update_ttl", "_update_continuous_backups"],
+    "ministack.services.dynamodb": [
+        "_update_ttl(data)",
+        "_update_continuous_backups(data)",
+        "_tables",
+        "_update_table(data)",
+        "stream_records_since(table_name, position, limit, account_id, region)",
+        "stream_start_position(table_name, account_id, region)",
+    ],
     "ministack.services.eventbridge": [
-        "_parse_cron_fields",
-        "_cron_next_fire",
-        "_invoke_target",
-        "_dispatch_to_sqs",
-        "_put_events",
+        "_parse_cron_fields(expr)",
+        "_cron_next_fire(fields, after_dt)",
+        "_invoke_target(target, event, rule, view)",
+        "_dispatch_to_sqs(spec, payload, sqs_parameters)",
+        "_put_events(data, allow_aws_source)",
     ],
-    "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
-    "ministack.services.apigateway": ["handle_execute", "find_api_scope"],
-    "ministack.services.sqs": ["_queues", "_queue_by_arn"],
+    "ministack.services.scheduler": [
+        "_schedules",
+        "_tick_schedules()",
+        "_SCHEDULE_TICK_INTERVAL",
+    ],
+    "ministack.services.apigateway": [
+        "handle_execute(api_id, stage, path, method, headers, body, query_params, raw_query_string)",
+        "find_api_scope(api_id)",
+    ],
+    "ministack.services.sqs": [
+        "_queues",
+        "_queue_by_arn(arn)",
+        "_receive_messages_for_esm(queue_url, max_number)",
+    ],
     "ministack.services.s3": [
         "S3_NS",
-        "_put_bucket_encryption",
-        "_delete_bucket_encryption",
-        "_put_bucket_lifecycle",
-        "_delete_bucket_lifecycle",
-        "_put_bucket_tagging",
-        "_delete_bucket_tagging",
-        "_resolve_sse_write_headers",
+        "_put_bucket_encryption(name, body)",
+        "_delete_bucket_encryption(name)",
+        "_put_bucket_lifecycle(name, body)",
+        "_delete_bucket_lifecycle(name)",
+        "_put_bucket_tagging(name, body)",
+        "_delete_bucket_tagging(name)",
+        "_resolve_sse_write_headers(headers, bucket_name)",
+        "_bucket_has_versions(name)",
+        "_buckets",
     ],
     "ministack.services.stepfunctions": [
         "_SERVICE_DISPATCH",
         "_AWS_SDK_SERVICE_MAP",
         "_AWS_SDK_ERROR_PREFIX",
         "_ExecutionError",
-        "_start_execution",
-        "_run_execution",
-        "_fail_execution",
+        "_start_execution(data)",
+        "_run_execution(exec_arn)",
+        "_fail_execution(execution, error, cause)",
         "_executions",
-        "_emit_execution_status_event",
+        "_emit_execution_status_event(execution)",
     ],
-    "ministack.services.cloudformation": ["_stacks", "_ACTION_HANDLERS"],
-    "ministack.services.cloudformation.changesets": ["_find_change_set"],
-    "ministack.services.cloudformation.custom_resource": ["_HOST"],
-    "ministack.services.cloudformation.helpers": ["_error", "_p"],
-    "ministack.services.cloudformation.handlers": ["_resolve_stack"],
-    "ministack.services.cloudformation.stacks": ["_runs_on_worker_thread"],
+    "ministack.services.cloudformation": [
+        "_stacks",
+        "_ACTION_HANDLERS",
+    ],
+    "ministack.services.cloudformation.changesets": [
+        "_find_change_set(cs_name, stack_name)",
+    ],
+    "ministack.services.cloudformation.custom_resource": [
+        "_HOST",
+    ],
+    "ministack.services.cloudformation.helpers": [
+        "_error(code, message, status)",
+        "_p(params, key, default)",
+    ],
+    "ministack.services.cloudformation.handlers": [
+        "_resolve_stack(stack_name)",
+    ],
+    "ministack.services.cloudformation.stacks": [
+        "_runs_on_worker_thread(resource_type)",
+    ],
     "ministack.services.cloudformation.provisioners": [
         "_RESOURCE_HANDLERS",
         "_REPLACING_PROPERTIES",
         "_CUSTOM_NAME_REPLACEMENT",
         "_STACK_TAG_PROPERTY",
         "_S3_BUCKET_CONFIGURATIONS",
-        "_physical_name",
-        "_cfn_bool",
+        "_physical_name(stack_name, logical_id, lowercase, max_len, seeded)",
+        "_cfn_bool(value)",
+        "_cw_metric_alarm_record(name, props)",
+    ],
+    "ministack.services.iam": [
+        "_roles",
+    ],
+    "ministack.services.kinesis": [
+        "_ensure_base64(value)",
+        "_expire_records(stream)",
+        "_start_stream_encryption(data)",
+        "_stop_stream_encryption(data)",
+        "_streams",
     ],
 }
 
@@ -208,22 +279,27 @@ class NoSuchSchedule(LookupError):
 
 
 def check_hooks(hooks: dict[str, list[str]] = HOOKS) -> None:
-    """Raise MissingHook naming every hooked name that the installed ministack lacks."""
-    missing = []
-    for module_name, names in hooks.items():
-        module = importlib.import_module(module_name)
-        for name in names:
-            target = module
-            for part in name.split("."):
-                target = getattr(target, part, None)
-            if target is None:
-                missing.append(f"{module_name}.{name}")
-    if missing:
+    """Raise MissingHook naming every hooked name that the installed ministack lacks or that takes other parameters."""
+    wrong = [problem for module, names in hooks.items() for name in names if (problem := _hook_problem(module, name))]
+    if wrong:
         version = importlib.metadata.version("ministack")
         raise MissingHook(
-            f"ministack {version} lacks {', '.join(missing)}; the local cloud was tested with ministack "
-            f"{TESTED_VERSION}: pip install ministack=={TESTED_VERSION}"
+            f"ministack {version} is not what the local cloud was written for: {'; '.join(wrong)}. "
+            f"It was tested with ministack {TESTED_VERSION}: pip install ministack=={TESTED_VERSION}"
         )
+
+
+def _hook_problem(module: str, hook: str) -> str | None:
+    name, _, parameters = hook.partition("(")
+    target: Any = importlib.import_module(module)
+    for part in name.split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        return f"{module}.{name} is missing"
+    if not parameters:
+        return None
+    taken = ", ".join(inspect.signature(target).parameters)
+    return None if f"{taken})" == parameters else f"{module}.{name} takes ({taken}), not ({parameters}"
 
 
 def ignored_here() -> list[str]:
@@ -310,7 +386,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
         may_be_zero=lambda *where: sagemaker.is_async(*where),
     )
     sagemaker = SageMaker(cloud, faults, scaling.registry.scaled_variants, scaling.registry.forget)
-    clock = Clock()
+    clock = Clock(cloud.client)
     scaler = Scaler(scaling.registry, sagemaker, cloud.metric_points, faults, _next_cron, clock.now)
     _register_service(
         "sagemaker", ServiceModule(sagemaker), "SageMaker.", [r"api\.sagemaker\.", r"runtime\.sagemaker\."]
@@ -619,7 +695,7 @@ def _keep_full_buckets(handlers: dict[str, Any]) -> None:
 
 def _fix_stack_operations() -> None:
     """Refuse to change a stack while a change of it is under way: two deployments at once would mix."""
-    actions, error = _module("services.cloudformation")._ACTION_HANDLERS, _module("services.cloudformation.helpers")
+    actions, helpers = _module("services.cloudformation")._ACTION_HANDLERS, _module("services.cloudformation.helpers")
 
     def guard(action: str, find: Callable[[dict], dict | None], states: tuple[str, ...]) -> None:
         act = actions[action]
@@ -629,7 +705,7 @@ def _fix_stack_operations() -> None:
             status = stack.get("StackStatus", "")
             if status.endswith("_IN_PROGRESS") and status.startswith(states):
                 words = f"Stack:{stack['StackId']} is in {status} state and can not be updated."
-                return error._error("ValidationError", words)
+                return helpers._error("ValidationError", words)
             return act(params)
 
         actions[action] = act_at_rest
@@ -1513,7 +1589,8 @@ class Clock:
     Hurrying the clock only makes the sweep find a schedule due; role, target and input take the usual path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: Callable[[str, Scope], Any]) -> None:
+        self._client = client
         self._lock = threading.RLock()
         self._deliveries_pool = ThreadPoolExecutor(4, thread_name_prefix="scheduler-delivery")
         self._seen: dict[tuple, Seen] = {}
@@ -1600,7 +1677,7 @@ class Clock:
     def _fire(self, scope: Scope, schedule: dict, due: datetime) -> None:
         execution = _module("core.responses").new_uuid()
         for _ in range(self.deliveries):
-            self._deliveries_pool.submit(_deliver, scope, dict(schedule), due, execution)
+            self._deliveries_pool.submit(_deliver, self._client, scope, dict(schedule), due, execution)
 
 
 def _schedule_owners() -> dict[str, tuple[str, str]]:
@@ -1622,14 +1699,14 @@ def _next_cron(expression: str, after: datetime) -> datetime | None:
     return None if found is None else found.replace(tzinfo=None)
 
 
-def _deliver(scope: Scope, schedule: dict, due: datetime, execution: str) -> None:
+def _deliver(client: Callable, scope: Scope, schedule: dict, due: datetime, execution: str) -> None:
     """Invoke the target; after the retry policy is used up, the message goes to the dead-letter queue."""
     target = schedule.get("Target") or {}
     attempts = 1 + min(int((target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", 185)), 3)
     with _module("core.responses").request_scope(scope.account, scope.region):
         for attempt in range(1, attempts + 1):
             text = schedules.target_input(target.get("Input") or "", schedule["Arn"], due, execution, attempt)
-            problem = _invoke(scope, schedule, {**target, "Input": text} if text else target, due, execution)
+            problem = _invoke(client, scope, schedule, {**target, "Input": text} if text else target, due, execution)
             if problem is None:
                 return
             logger.warning("schedule %s, attempt %d: %s", schedule["Name"], attempt, problem)
@@ -1637,9 +1714,11 @@ def _deliver(scope: Scope, schedule: dict, due: datetime, execution: str) -> Non
         _to_dead_letters(schedule, target, text, problem, attempts)
 
 
-def _invoke(scope: Scope, schedule: dict, target: dict, due: datetime, execution: str) -> str | None:
+def _invoke(client: Callable, scope: Scope, schedule: dict, target: dict, due: datetime, execution: str) -> str | None:
     """Invoke once; return what went wrong, as far as the kind of target tells."""
     arn = target.get("Arn", "")
+    if call := schedules.UNIVERSAL.fullmatch(arn):
+        return _call_api(client, scope, call["service"], call["operation"], target.get("Input") or "{}")
     if re.match(r"arn:aws:states:[^:]+:[^:]+:stateMachine:", arn):
         request = {"stateMachineArn": arn, "input": target.get("Input") or "{}"}
         status, _, body = _module("services.stepfunctions")._start_execution(request)
@@ -1659,6 +1738,19 @@ def _invoke(scope: Scope, schedule: dict, target: dict, due: datetime, execution
     except Exception:
         logger.exception("schedule %s", schedule["Name"])
         return traceback.format_exc(limit=1)
+    return None
+
+
+def _call_api(client: Callable, scope: Scope, service: str, operation: str, text: str) -> str | None:
+    """Call any operation of any service, as a universal target names it; return what went wrong."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        api = client(schedules.CLIENTS.get(service, service), scope)
+        names = {name.lower(): name for name in api.meta.method_to_api_mapping.values()}
+        api._make_api_call(names[operation.lower()], json.loads(text))
+    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        return f"{service}:{operation}: {error}"
     return None
 
 
