@@ -142,6 +142,7 @@ HOOKS = {
         "_dispatch_alarm_actions(alarm, old_state, new_state, reason)",
         "_error(code, message, status, use_json, use_cbor)",
         "_put_metric_alarm(params, cbor_data, is_cbor, is_json)",
+        "_delete_alarms(params, cbor_data, is_cbor, is_json)",
     ],
     "ministack.services.dynamodb": [
         "_update_ttl(data)",
@@ -194,6 +195,13 @@ HOOKS = {
         "_fail_execution(execution, error, cause)",
         "_executions",
         "_emit_execution_status_event(execution)",
+        "_create_state_machine(data)",
+    ],
+    "ministack.services.tagging": [
+        "_COLLECTORS",
+        "_WRITERS",
+        "_REMOVERS",
+        "_ResourceNotFound",
     ],
     "ministack.services.cloudformation": [
         "_stacks",
@@ -257,13 +265,12 @@ IGNORED = (
     "endpoints: an instance is this machine: its memory and disk are what MemoryUtilization and DiskUtilization are of",
     "endpoints: a client that leaves a streamed answer is noticed at the model's next part",
     "endpoints: MaximumExecutionTimeoutInSeconds of a deployment is not enforced",
-    "endpoints: a configuration in use cannot be deleted, which AWS forbids in words only",
     "endpoints: rolling deployments go blue/green, in the same steps",
     "waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times and gauges is a second here",
     "containers start in their own time, and the time-outs of requests are real",
     "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
     "Application Auto Scaling scales variants of endpoints only; no predictive policies, no metric maths",
-    "target tracking is evaluated without alarms of its own: CloudWatch does not list any, and policies name none",
+    "target tracking looks at its metric by itself: its two alarms only show where the metric stands",
     "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
 )
 
@@ -370,6 +377,14 @@ class EmulatorCloud:
         with self.enter(scope):
             return list(cloudwatch._metrics.get((namespace, name, cloudwatch._dims_key(dimensions))) or [])
 
+    def put_alarm(self, scope: Scope, request: dict[str, Any]) -> None:
+        with self.enter(scope):
+            _module("services.cloudwatch")._put_metric_alarm({}, request, is_cbor=False, is_json=True)
+
+    def delete_alarms(self, scope: Scope, names: list[str]) -> None:
+        with self.enter(scope):
+            _module("services.cloudwatch")._delete_alarms({}, {"AlarmNames": names}, is_cbor=False, is_json=True)
+
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         known = _module("services.cloudwatch")._alarms
         with self.enter(scope):
@@ -398,6 +413,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
         [r"(^|\.)application-autoscaling\."],
     )
     _register_stepfunctions(sagemaker)
+    _register_tagging(sagemaker, cloud)
     _register_cloudformation({**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)})
     _register_iam()
     _fix_cloudformation()
@@ -565,16 +581,45 @@ def _register_stepfunctions(sagemaker: SageMaker) -> None:
     def aborted() -> bool:
         return (sfn._executions.get(current.get()) or {}).get("status") == "ABORTED"
 
-    def run(resource: str, parameters: dict) -> dict:
-        try:
-            return stepfunctions.create_transform_job(sagemaker, resource, parameters, aborted)
-        except stepfunctions.TaskFailed as failure:
-            raise sfn._ExecutionError(failure.error, failure.cause) from failure
+    def task(work: Callable[..., dict], *more: Any) -> Callable[[str, dict], dict]:
+        def run(resource: str, parameters: dict) -> dict:
+            try:
+                return work(sagemaker, resource, parameters, *more)
+            except stepfunctions.TaskFailed as failure:
+                raise sfn._ExecutionError(failure.error, failure.cause) from failure
 
+        return run
+
+    create = sfn._create_state_machine
+
+    def create_if_fit(data: dict) -> tuple:
+        problem = stepfunctions.unfit_for_express(data.get("definition", "")) if data.get("type") == "EXPRESS" else None
+        return error("InvalidDefinition", problem, 400) if problem else create(data)
+
+    error = _module("core.responses").error_response_json
+    sfn._create_state_machine = create_if_fit
     sfn._run_execution, sfn._fail_execution = execute_remembered, fail_if_running
-    sfn._SERVICE_DISPATCH[stepfunctions.RESOURCE] = run
+    sfn._SERVICE_DISPATCH[stepfunctions.PREFIX] = task(stepfunctions.run, aborted)
+    sfn._SERVICE_DISPATCH[stepfunctions.INVOKE] = task(stepfunctions.invoke)
     sfn._AWS_SDK_SERVICE_MAP["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
     sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
+
+
+def _register_tagging(sagemaker: SageMaker, cloud: EmulatorCloud) -> None:
+    """Let the Resource Groups Tagging API see and change the tags of SageMaker's resources."""
+    tagging = _module("services.tagging")
+
+    def change(operation: str, arn: str, **members: Any) -> None:
+        try:
+            sagemaker.call(operation, {"ResourceArn": arn, **members})
+        except ApiError as error:
+            raise tagging._ResourceNotFound(arn) from error
+
+    tagging._COLLECTORS["sagemaker"] = lambda: sagemaker.store.tagged(cloud.scope())
+    tagging._WRITERS["sagemaker"] = lambda spec, arn, tags: change(
+        "AddTags", arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
+    tagging._REMOVERS["sagemaker"] = lambda spec, arn, keys: change("DeleteTags", arn, TagKeys=list(keys))
 
 
 def _register_cloudformation(types: dict[str, cloudformation.ResourceType]) -> None:

@@ -33,8 +33,18 @@ STEP = {
 
 
 class FakeCloud:
+    def __init__(self):
+        self.alarms = {}
+
     def scope(self):
         return HERE
+
+    def put_alarm(self, scope, request):
+        self.alarms[request["AlarmName"]] = request
+
+    def delete_alarms(self, scope, names):
+        for name in names:
+            del self.alarms[name]
 
     def enter(self, scope):
         return contextlib.nullcontext()

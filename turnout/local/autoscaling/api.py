@@ -4,13 +4,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 
-from turnout.local.autoscaling import checks
+from turnout.local.autoscaling import alarms, checks
 from turnout.local.autoscaling.registry import KEY_MEMBERS, Key, Registry
 from turnout.local.sagemaker import listing, validation
 from turnout.local.sagemaker.errors import ApiError, Invalid, NotEmulated
 from turnout.local.sagemaker.ports import Cloud, Scope
 
 SERVICE = "application-autoscaling"
+TRACKING = "TargetTrackingScaling"
 PAGE_SIZE = 50
 MOST_TAGS = 50
 
@@ -38,7 +39,7 @@ class Autoscaling:
         self, cloud: Cloud, capacity: Callable[[Scope, str, str, str], int], may_be_zero: Callable[[Scope, str], bool]
     ) -> None:
         self.cloud, self._capacity, self._may_be_zero = cloud, capacity, may_be_zero
-        self.registry = Registry()
+        self.registry = Registry(cloud.delete_alarms)
         self._operations = {name: getattr(self, method) for name, method in OPERATIONS.items()}
 
     def call(self, operation: str, request: dict) -> dict:
@@ -98,14 +99,19 @@ class Autoscaling:
         key, _ = self._target(scope, request)
         checks.check_policy(request)
         known = self.registry.policies.get((key, request["PolicyName"]))
-        made = {"PolicyARN": _policy_arn(scope, request), "CreationTime": time.time(), "Alarms": []}
+        made = {"PolicyARN": _policy_arn(scope, request), "CreationTime": time.time()}
         kept = {name: known[name] for name in made} if known else made
-        policy = {"PolicyType": "StepScaling", **kept, **request}
+        policy = {"PolicyType": "StepScaling", **kept, **request, "Alarms": []}
+        self.registry.drop_policy(key, request["PolicyName"])
+        if policy["PolicyType"] == TRACKING:
+            policy["Alarms"] = alarms.named(scope, request["ResourceId"])
+            for alarm in alarms.requests(policy):
+                self.cloud.put_alarm(scope, alarm)
         self.registry.policies[key, request["PolicyName"]] = policy
         return policy
 
     def delete_policy(self, scope: Scope, request: dict) -> dict:
-        if self.registry.policies.pop((_key(scope, request), request["PolicyName"]), None) is None:
+        if not self.registry.drop_policy(_key(scope, request), request["PolicyName"]):
             raise ObjectNotFound(f"No scaling policy found for {_words(request)}, policy name: {request['PolicyName']}")
         return {}
 

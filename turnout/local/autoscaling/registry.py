@@ -6,7 +6,7 @@ Records are plain JSON as on the wire; members that begin with an underscore are
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from turnout.local.autoscaling.checks import DIMENSIONS, parts
@@ -21,9 +21,13 @@ Key = tuple[Scope, str, str, str]
 
 
 class Registry:
-    """Holds the records; `lock` makes check-then-put one step."""
+    """Holds the records; `lock` makes check-then-put one step.
 
-    def __init__(self) -> None:
+    `delete_alarms(scope, names)` is told of the alarms of each policy that goes.
+    """
+
+    def __init__(self, delete_alarms: Callable[[Scope, list[str]], None]) -> None:
+        self._delete_alarms = delete_alarms
         self.targets: dict[Key, dict] = {}
         self.policies: dict[tuple[Key, str], dict] = {}
         self.schedules: dict[tuple[Key, str], dict] = {}
@@ -41,11 +45,18 @@ class Registry:
         if target is None:
             return False
         self.tags.pop(target["ScalableTargetARN"], None)
-        for kind in KINDS:
-            records = getattr(self, kind)
-            for owner, name in [known for known in records if known[0] == key]:
-                records.pop((owner, name))
+        for owner, name in [known for known in self.policies if known[0] == key]:
+            self.drop_policy(owner, name)
+        for known in [known for known in self.schedules if known[0] == key]:
+            self.schedules.pop(known)
         return True
+
+    def drop_policy(self, key: Key, name: str) -> bool:
+        """Forget a policy and its alarms; return whether it was there."""
+        policy = self.policies.pop((key, name), None)
+        if policy is not None:
+            self._delete_alarms(key[0], [alarm["AlarmName"] for alarm in policy["Alarms"]])
+        return policy is not None
 
     def scaled_variants(self, scope: Scope, endpoint: str) -> Iterable[str]:
         """Return the variants of an endpoint that are registered as scalable targets."""

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from turnout.local import schedules
-from turnout.local.autoscaling import policies
-from turnout.local.autoscaling.checks import PREDEFINED, parts
+from turnout.local.autoscaling import alarms, policies
+from turnout.local.autoscaling.checks import parts
 from turnout.local.autoscaling.registry import Key, Registry
 from turnout.local.faults import Faults
 from turnout.local.sagemaker.errors import ApiError
-from turnout.local.sagemaker.hosting.metering import NAMESPACE, USAGE_NAMESPACE, USAGE_SECONDS
+from turnout.local.sagemaker.hosting.metering import USAGE_NAMESPACE, USAGE_SECONDS
 from turnout.local.sagemaker.ports import Scope
 
 COOLDOWN_SECONDS = 300
@@ -107,14 +107,15 @@ class Scaler:
         ]
         if chosen := outward or inward:  # out if one wants it; in only when all that may want it
             count, policy = max(chosen, key=lambda vote: vote[0])
-            self._change(scope, target, policy, current, count, "target tracking")
+            alarm = policy["Alarms"][count < current]["AlarmName"]  # high, low
+            self._change(scope, target, policy, current, count, f"monitor alarm {alarm} in state ALARM")
 
     def _current(self, scope: Scope, target: dict) -> int:
         return self._capacities.capacity(scope, *parts(target["ResourceId"]), target["ScalableDimension"])
 
     def _tracked(self, scope: Scope, target: dict, policy: dict, current: int) -> int:
         settings = policy["TargetTrackingScalingPolicyConfiguration"]
-        namespace, name, dimensions, statistic, silence = _metric(settings, target)
+        namespace, name, dimensions, statistic, silence = alarms.metric(settings, target)
         minute = max(self._faults.seconds(60), USAGE_SECONDS if namespace == USAGE_NAMESPACE else 0)
         points = self._points(scope, namespace, name, dimensions)
         now = time.time()
@@ -180,14 +181,3 @@ def _as_schedule(action: dict) -> dict[str, Any]:
         "EndDate": action.get("EndTime"),
         "CreationDate": action["CreationTime"],
     }
-
-
-def _metric(settings: dict[str, Any], target: dict) -> tuple[str, str, dict[str, str], str, float | None]:
-    """Return namespace, name, dimensions and statistic of the metric that a policy tracks, and what silence means."""
-    if custom := settings.get("CustomizedMetricSpecification"):
-        dimensions = {d["Name"]: d["Value"] for d in custom.get("Dimensions", [])}
-        return custom["Namespace"], custom["MetricName"], dimensions, custom["Statistic"], None
-    kind = settings["PredefinedMetricSpecification"]["PredefinedMetricType"]
-    name, statistic, silence = PREDEFINED[target["ScalableDimension"]][kind]
-    endpoint, variant = parts(target["ResourceId"])
-    return NAMESPACE, name, {"EndpointName": endpoint, "VariantName": variant}, statistic, silence

@@ -50,5 +50,11 @@ class Cloud(Protocol):
     ) -> None:
         """Publish several values, each as name, value and unit, at once."""
 
+    def put_alarm(self, scope: Scope, request: dict[str, Any]) -> None:
+        """Create or replace a CloudWatch alarm, given as PutMetricAlarm's request."""
+
+    def delete_alarms(self, scope: Scope, names: list[str]) -> None:
+        """Delete alarms; one that does not exist is no error."""
+
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         """Return the state of each alarm that exists, by name."""

@@ -75,6 +75,12 @@ class Store:
         """Return a resource's tags as the API lists them."""
         return [{"Key": key, "Value": value} for key, value in (self.get("tags", scope, arn) or {}).items()]
 
+    def tagged(self, scope: Scope) -> Iterator[tuple[str, list[dict]]]:
+        """Yield the ARN and the tags, as the API lists them, of every resource that has some."""
+        with self.lock:
+            arns = [arn for (owner, arn), tags in self._records["tags"].items() if owner == scope and tags]
+        return ((arn, self.tags(scope, arn)) for arn in arns)
+
     def clear(self) -> None:
         with self.lock:
             for records in self._records.values():
