@@ -73,16 +73,13 @@ class Search:
 
     def _dashboard(self, scope: Scope, model: dict) -> dict:
         """Return a model with its endpoints and its last transform job, as SageMaker's model dashboard has it."""
-        configs = {
-            config["EndpointConfigName"]
-            for config in self._store.all("endpoint_configs", scope)
-            if any(v.get("ModelName") == model["ModelName"] for v in config["ProductionVariants"])
-        }
+        endpoints = [
+            endpoint
+            for endpoint in self._store.all("endpoints", scope)
+            if any(v["ModelName"] == model["ModelName"] for v in endpoint["_Config"]["ProductionVariants"])
+        ]
         jobs = [job for job in self._store.all("jobs", scope) if job["ModelName"] == model["ModelName"]]
-        shown = {
-            "Model": model,
-            "Endpoints": [e for e in self._store.all("endpoints", scope) if e["EndpointConfigName"] in configs],
-        }
+        shown = {"Model": model, "Endpoints": endpoints}
         return shown | ({"LastBatchTransformJob": max(jobs, key=lambda j: j["CreationTime"])} if jobs else {})
 
 

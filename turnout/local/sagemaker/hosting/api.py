@@ -52,17 +52,9 @@ class HostingApi:
         return self._config(scope, request["EndpointConfigName"])
 
     def delete_endpoint_config(self, scope: Scope, request: dict) -> dict:
-        """Stricter than AWS, whose documentation forbids what its API lets pass: a configuration in use stays."""
+        """Delete it, in use or not, as AWS does: an endpoint keeps a copy of its own (`_Config`)."""
         record = self._config(scope, request["EndpointConfigName"])
-        name = record["EndpointConfigName"]
-        for endpoint in self.store.all("endpoints", scope):
-            pending = endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
-            if name in (endpoint["EndpointConfigName"], pending):
-                raise Invalid(
-                    f'Cannot delete endpoint configuration "{record["EndpointConfigArn"]}": it is in use by endpoint '
-                    f'"{endpoint["EndpointArn"]}", which is {endpoint["EndpointStatus"]}.'
-                )
-        self.store.remove("endpoint_configs", scope, name)
+        self.store.remove("endpoint_configs", scope, record["EndpointConfigName"])
         return {}
 
     def _config(self, scope: Scope, name: str) -> dict:
@@ -85,6 +77,7 @@ class HostingApi:
                 "EndpointName": name,
                 "EndpointArn": arn,
                 "EndpointConfigName": config["EndpointConfigName"],
+                "_Config": config,
                 "EndpointStatus": "Creating",
                 "CreationTime": now,
                 "LastModifiedTime": now,
@@ -109,7 +102,7 @@ class HostingApi:
                 raise Invalid(
                     f'Cannot update endpoint "{arn}" in status {record["EndpointStatus"]}; it can only be deleted.'
                 )
-            old = self._config(scope, record["EndpointConfigName"])
+            old = record["_Config"]
             kinds.check_update(name, old, new, self._scaled_variants(scope, name))
             counts, weights = kinds.retained(
                 self.describe_endpoint(scope, request)["ProductionVariants"],
@@ -129,7 +122,7 @@ class HostingApi:
         wanted = {each["VariantName"]: Wanted.of(each) for each in request["DesiredWeightsAndCapacities"]}
         with self.store.lock:
             self._check_at_rest(record)
-            config = self._config(scope, record["EndpointConfigName"])
+            config = record["_Config"]
             for name, change in wanted.items():
                 if kinds.variant_named(config, name) is None:
                     raise Invalid(f'Could not find variant "{name}" of endpoint "{record["EndpointArn"]}".')

@@ -191,8 +191,8 @@ class Endpoints:
     def _bring_up(self, live: Live, config: dict, counts: dict[str, int], weights: dict[str, float]) -> Fleet:
         """Return a fleet that answers pings. Raises FleetFailed, or Stopped when nobody wants it any more."""
         name = live.record["EndpointName"]
-        names = {v["ModelName"] for v in config["ProductionVariants"]}
-        models = {model: self.store.get("models", live.scope, model) for model in names}
+        names, kept = {v["ModelName"] for v in config["ProductionVariants"]}, live.record.get("_Models", {})
+        models = {model: self.store.get("models", live.scope, model) or kept.get(model) for model in names}
         if missing := [model for model, record in models.items() if record is None]:
             raise FleetFailed(f"Could not find model {missing[0]}; it was deleted meanwhile.")
         live.starting = fleet = Fleet(self.cloud, live.scope, self.faults, name, config, models)
@@ -223,6 +223,7 @@ class Endpoints:
                 fleet.stop()
                 raise Stopped
             live.fleets = [(fleet, 1.0)]
+            live.record["_Models"] = dict(fleet.models)
             if kind_of(fleet.config) == Kind.ASYNC and live.queue is None:
                 live.queue = Queue(self.cloud, live.scope, self.faults, live)
                 live.queue.start()
@@ -249,7 +250,7 @@ class Endpoints:
             new.retire(DRAIN_SECONDS)
             self._roll_back(live, reason)
             return
-        record.update(EndpointConfigName=config["EndpointConfigName"])
+        record.update(EndpointConfigName=config["EndpointConfigName"], _Config=config)
         record["LastDeploymentConfig"] = how or deployment.DEFAULT
         self._serve(live, new)
         self._enter(live, new.counts(), "Deleting", "Terminating {} instance(s).")
@@ -329,11 +330,10 @@ class Endpoints:
             self.store.remove("tags", live.scope, live.record["EndpointArn"])
 
     def _revive(self, live: Live) -> None:
-        config = self.store.get("endpoint_configs", live.scope, live.record["EndpointConfigName"])
         saved = {v["VariantName"]: v for v in live.record.pop("_Variants", [])}
         counts = {name: v.get("DesiredInstanceCount", 0) for name, v in saved.items()}
         weights = {name: v["DesiredWeight"] for name, v in saved.items()}
-        config = kinds.with_serverless(config, saved)
+        config = kinds.with_serverless(live.record["_Config"], saved)
         self._wait_for_storage(live)
         try:
             fleet = self._bring_up(live, config, counts, weights)

@@ -7,6 +7,7 @@ their end and stops its processes then, so that no request is lost when traffic 
 import contextlib
 import logging
 import random
+import secrets
 import shutil
 import threading
 import time
@@ -193,7 +194,7 @@ class Variant:
 
     def _launch(self) -> Instance:
         self._wait_for_capacity()
-        identity = f"local-{uuid.uuid4().hex[:8]}"
+        identity = f"i-{secrets.token_hex(9)[:17]}"
         log_file = self._cloud.log_dir / "endpoints" / f"{self._endpoint}-{self.name}-{identity}.log"
         logs = self._cloud.client("logs", self._scope)
         shipper = LogShipper(logs, log_file, f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/{identity}")
@@ -454,7 +455,7 @@ class Fleet:
     def __init__(
         self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, config: dict, models: Mapping[str, dict]
     ) -> None:
-        self.config = config
+        self.config, self.models = config, models
         self.variants = {
             settings["VariantName"]: Variant(cloud, scope, faults, endpoint, settings, models[settings["ModelName"]])
             for settings in config["ProductionVariants"]
