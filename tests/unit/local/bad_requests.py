@@ -90,7 +90,6 @@ def broken(shape: Any, path: str = "", depth: int = DEPTH, seen: tuple[str, ...]
 
 def _structure(shape: Any, path: str, inner: tuple) -> Iterator[Bad]:
     whole = example(shape)
-    yield Bad(CONSTRAINT, path, "Unknown parameter", {**whole, "Nonsense": 1})
     for name in shape.required_members:
         rest = {n: v for n, v in whole.items() if n != name}
         yield Bad(CONSTRAINT, _join(path, name), "Member must not be null", rest)

@@ -48,7 +48,7 @@ def control_plane(cloud: FakeCloud, started: list[dict] | None = None) -> SageMa
     """
     sagemaker = SageMaker(cloud)
     call = sagemaker.call
-    sagemaker.call = lambda operation, request: _checked(operation, call(operation, request))
+    sagemaker.call = lambda operation, request, **more: _checked(operation, call(operation, request, **more))
     jobs = [] if started is None else started
     sagemaker.jobs.start = lambda scope, job: jobs.append(job)
     sagemaker.jobs.stop = lambda arn: None

@@ -101,7 +101,6 @@ JOINED = {"JoinSource": "Input"}
         ({"TransformJobName": "a" * 64}, Invalid, "length less than or equal to 63"),
         ({"TransformResources__InstanceType": "ml.t2.medium"}, Invalid, "transformResources.instanceType"),
         ({"TransformResources__InstanceCount": 0}, Invalid, "transformResources.instanceCount"),
-        ({"Unknown": 1}, Invalid, "Unknown parameter"),
         ({"MaxPayloadInMB": 51, "MaxConcurrentTransforms": 2}, Invalid, "must not exceed 100 MB; it is 102 MB"),
         ({"BatchStrategy": "MultiRecord", "TransformInput__SplitType": "None"}, Invalid, "needs SplitType"),
         ({"DataProcessing": {"InputFilter": "$..a"}}, Invalid, "InputFilter: JSONPath"),
@@ -153,6 +152,79 @@ def test_tags_come_and_go(api):
         api.call("ListTags", {"ResourceArn": arn + "x"})
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["aws:x"], "aws: prefixed tag key names are not allowed"),
+        (["AWS:x"], "aws: prefixed tag key names are not allowed"),
+        (["a", "b", "a"], "Duplicate tag keys are not allowed: a"),
+    ],
+)
+def test_reserved_and_repeated_tags_are_refused(api, keys, words):
+    arn = api.call("CreateModel", model())["ModelArn"]
+    tags = {"Tags": [{"Key": key, "Value": "v"} for key in keys]}
+    for operation, request in (("AddTags", {"ResourceArn": arn}), ("CreateModel", model("n"))):
+        with pytest.raises(Invalid, match=words):
+            api.call(operation, request | tags)
+    assert api.call("ListTags", {"ResourceArn": arn})["Tags"] == []
+    assert api.call("AddTags", {"ResourceArn": arn, "Tags": [{"Key": "aws", "Value": "v"}]})["Tags"]
+
+
+def test_resources_are_found_by_their_tags(api, cloud):
+    arn = api.call("CreateModel", {**model(), "Tags": [{"Key": "team", "Value": "a"}]})["ModelArn"]
+    api.call("CreateModel", model("untagged"))
+    assert list(api.store.tagged(HERE)) == [(arn, [{"Key": "team", "Value": "a"}])]
+    assert list(api.store.tagged(Scope(HERE.account, "eu-west-1"))) == []
+
+
+def test_a_description_has_the_defaults_that_aws_fills_in(api, started):
+    """Samples: https://docs.aws.amazon.com/sagemaker/latest/dg/autopilot-deploy-models-batch.html."""
+    api.call("CreateModel", model())
+    assert api.call("DescribeModel", {"ModelName": "m"})["PrimaryContainer"] == {
+        **model()["PrimaryContainer"],
+        "Mode": "SingleModel",
+        "Environment": {},
+    }
+    request = job()
+    request["TransformInput"].pop("SplitType")
+    request["TransformOutput"].pop("AssembleWith")
+    api.call("CreateTransformJob", request)
+    described = api.call("DescribeTransformJob", {"TransformJobName": "job"})
+    assert described["TransformInput"] == {**request["TransformInput"], "CompressionType": "None", "SplitType": "None"}
+    assert described["TransformOutput"] == {**request["TransformOutput"], "AssembleWith": "None", "KmsKeyId": ""}
+    assert described["DataProcessing"] == {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
+    assert described["TransformResources"] == request["TransformResources"]
+    assert "DataProcessing" not in started[0]
+    assert started[0]["TransformOutput"] == request["TransformOutput"]
+
+
+def test_what_was_set_wins_over_the_defaults(api):
+    api.call("CreateModel", model(Environment={"A": "1"}))
+    assert api.call("DescribeModel", {"ModelName": "m"})["PrimaryContainer"]["Environment"] == {"A": "1"}
+    api.call("CreateTransformJob", job(DataProcessing={"InputFilter": "$[1:]"}))
+    described = api.call("DescribeTransformJob", {"TransformJobName": "job"})
+    assert (described["TransformInput"]["SplitType"], described["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
+    assert described["DataProcessing"] == {"InputFilter": "$[1:]", "OutputFilter": "$", "JoinSource": "None"}
+
+
+def test_a_configuration_can_go_while_an_endpoint_uses_it(api):
+    """SageMaker's Python SDK deletes an endpoint's configuration first; updates still know what the endpoint is."""
+    api.call("CreateModel", model())
+    for name, more in (("c", {}), ("less", {"ProductionVariants": [SERVERLESS]})):
+        api.call("CreateEndpointConfig", config(name, **more))
+    api.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    api.store.get("endpoints", HERE, "e")["EndpointStatus"] = "InService"
+    api.call("DeleteEndpointConfig", {"EndpointConfigName": "c"})
+    with pytest.raises(Invalid, match="Could not find endpoint configuration"):
+        api.call("DescribeEndpointConfig", {"EndpointConfigName": "c"})
+    assert api.call("DescribeEndpoint", {"EndpointName": "e"})["EndpointConfigName"] == "c"
+    with pytest.raises(Invalid, match="Cannot convert instance-based endpoint e to a serverless endpoint"):
+        api.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "less"})
+    capacities = [{"VariantName": "nobody", "DesiredWeight": 1.0}]
+    with pytest.raises(Invalid, match='Could not find variant "nobody"'):
+        api.call("UpdateEndpointWeightsAndCapacities", {"EndpointName": "e", "DesiredWeightsAndCapacities": capacities})
+
+
 def test_lists_come_in_pages_newest_first(api, started):
     api.call("CreateModel", model())
     for number in range(5):
@@ -191,7 +263,7 @@ def test_a_model_is_described_as_it_was_created(api):
     for count in (1, 2, 15):
         api.call("CreateModel", {"ModelName": f"m{count}", "ExecutionRoleArn": ROLE, "Containers": parts[:count]})
         described = api.call("DescribeModel", {"ModelName": f"m{count}"})
-        assert described["Containers"] == parts[:count]
+        assert described["Containers"] == [{**part, "Mode": "SingleModel", "Environment": {}} for part in parts[:count]]
         assert "PrimaryContainer" not in described
         api.call("CreateTransformJob", job(f"job-{count}", ModelName=f"m{count}"))
         api.call("CreateEndpointConfig", config(f"c{count}", f"m{count}"))

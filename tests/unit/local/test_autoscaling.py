@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -74,8 +75,13 @@ def endpoints():
 
 
 @pytest.fixture
-def api(endpoints):
-    return Autoscaling(FakeCloud(), endpoints.capacity, lambda scope, endpoint: True)
+def cloud():
+    return FakeCloud()
+
+
+@pytest.fixture
+def api(cloud, endpoints):
+    return Autoscaling(cloud, endpoints.capacity, lambda scope, endpoint: True)
 
 
 @pytest.fixture
@@ -110,9 +116,68 @@ def register(api, least=1, most=4, **policy):
     return None
 
 
+def tracking(target=10.0):
+    settings = {**TRACKED, "TargetValue": target}
+    return {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": settings}
+
+
 def track(api, **limits):
-    kind = {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": TRACKED}
-    return register(api, **limits, **kind)
+    return register(api, **limits, **tracking())
+
+
+def test_a_tracking_policy_names_two_alarms_that_exist(api, cloud):
+    track(api)
+    (policy,) = api.call("DescribeScalingPolicies", {"ServiceNamespace": "sagemaker"})["ScalingPolicies"]
+    high, low = (alarm["AlarmName"] for alarm in policy["Alarms"])
+    for name, which in ((high, "AlarmHigh"), (low, "AlarmLow")):
+        assert re.fullmatch(rf"TargetTracking-endpoint/e/variant/AllTraffic-{which}-[0-9a-f-]{{36}}", name)
+    assert policy["Alarms"][0]["AlarmARN"] == f"arn:aws:cloudwatch:us-east-1:000000000000:alarm:{high}"
+    shown = {name: [alarm[m] for m in ALARM_MEMBERS] for name, alarm in cloud.alarms.items()}
+    assert shown == {
+        high: ["AWS/SageMaker", "InvocationsPerInstance", "Sum", "GreaterThanThreshold", 10.0, 3, 60],
+        low: ["AWS/SageMaker", "InvocationsPerInstance", "Sum", "LessThanThreshold", 9.0, 15, 60],
+    }
+    variant = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "AllTraffic"}]
+    assert cloud.alarms[high]["Dimensions"] == variant
+
+
+ALARM_MEMBERS = (
+    "Namespace",
+    "MetricName",
+    "Statistic",
+    "ComparisonOperator",
+    "Threshold",
+    "EvaluationPeriods",
+    "Period",
+)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda api: api.call("DeleteScalingPolicy", {**TARGET, "PolicyName": "p"}),
+        lambda api: api.call("DeregisterScalableTarget", TARGET),
+        lambda api: api.registry.forget(HERE, "e"),
+        lambda api: register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP),
+    ],
+)
+def test_a_tracking_policys_alarms_go_with_it(api, cloud, end):
+    track(api)
+    end(api)
+    assert cloud.alarms == {}
+
+
+def test_a_tracking_policy_that_is_put_again_has_two_alarms_still(api, cloud):
+    track(api)
+    answer = api.call("PutScalingPolicy", {**TARGET, "PolicyName": "p", **tracking(20.0)})
+    assert [alarm["AlarmName"] for alarm in answer["Alarms"]] == list(cloud.alarms)
+    assert [alarm["Threshold"] for alarm in cloud.alarms.values()] == [20.0, 18.0]
+
+
+def test_a_step_policy_names_no_alarms(api, cloud):
+    register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP)
+    (policy,) = api.call("DescribeScalingPolicies", {"ServiceNamespace": "sagemaker"})["ScalingPolicies"]
+    assert (policy["Alarms"], cloud.alarms) == ([], {})
 
 
 def test_a_target_is_registered_described_changed_and_gone(api):

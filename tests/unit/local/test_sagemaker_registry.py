@@ -263,6 +263,7 @@ def test_an_approved_version_makes_a_model(api):
         "Image": "i",
         "ModelDataUrl": "s3://b/p.tar.gz",
         "Environment": {"A": "1", "B": "3"},
+        "Mode": "SingleModel",
     }
     api.call("CreateTransformJob", job(ModelName="made"))
 

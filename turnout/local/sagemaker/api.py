@@ -16,8 +16,10 @@ from turnout.local.sagemaker.listing import page
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import RESOURCES, Store
 from turnout.local.sagemaker.transform.checks import check_transform
+from turnout.local.sagemaker.transform.settings import NO_PROCESSING, with_defaults
 
 RUNNING = ("InProgress", "Stopping")
+RESERVED = "aws:"  # whose tags only AWS's own services set
 MOST_TAGS = 50
 Operation = Callable[[Scope, dict], dict]
 
@@ -36,11 +38,12 @@ class Api:
         self._cloud = cloud
         self.operations = {name: operation for part in parts for name, operation in part.operations().items()}
 
-    def call(self, operation: str, request: dict) -> dict:
-        """Answer one operation. Raises ApiError."""
+    def call(self, operation: str, request: dict, by_aws: bool = False) -> dict:
+        """Answer one operation; `by_aws`: for a service that may set reserved tags. Raises ApiError."""
         if operation not in self.operations:
             raise _absent(operation, self.operations)
         request = validation.check(operation, request)
+        _check_tags(request.get("Tags", []), by_aws)
         return validation.answer(operation, self.operations[operation](self._cloud.scope(), request))
 
 
@@ -48,6 +51,14 @@ def _absent(operation: str, known: Mapping[str, Any]) -> ApiError:
     if not validation.knows_operation(operation):
         return UnknownOperation(f"SageMaker has no operation {operation}.")
     return NotEmulated(f"{operation} is not emulated by the local cloud; it has {', '.join(sorted(known))}.")
+
+
+def _check_tags(tags: list[dict], by_aws: bool) -> None:
+    keys = [tag["Key"] for tag in tags]
+    if any(key.lower().startswith(RESERVED) for key in keys) and not by_aws:
+        raise Invalid(f"{RESERVED} prefixed tag key names are not allowed for external use.")
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise Invalid(f"Duplicate tag keys are not allowed: {', '.join(repeated)}.")
 
 
 class Models:
@@ -84,7 +95,13 @@ class Models:
         return [part for container in given or request["Containers"] for part in self._packaged(scope, container)]
 
     def describe(self, scope: Scope, request: dict) -> dict:
-        return self.find(scope, request["ModelName"])
+        """Return the record with the defaults that AWS fills in."""
+        record = dict(self.find(scope, request["ModelName"]))
+        if "PrimaryContainer" in record:
+            record["PrimaryContainer"] = {**CONTAINER_DEFAULTS, **record["PrimaryContainer"]}
+        if "Containers" in record:
+            record["Containers"] = [{**CONTAINER_DEFAULTS, **container} for container in record["Containers"]]
+        return record
 
     def delete(self, scope: Scope, request: dict) -> dict:
         self.store.remove("models", scope, self.find(scope, request["ModelName"])["ModelName"])
@@ -108,6 +125,9 @@ class Models:
             if container.get("AdditionalModelDataSources"):
                 raise NotEmulated(f"AdditionalModelDataSources (of model {name}) are not emulated.")
         return record
+
+
+CONTAINER_DEFAULTS: dict[str, Any] = {"Mode": "SingleModel", "Environment": {}}
 
 
 def is_uncompressed(model: dict) -> bool:
@@ -170,10 +190,15 @@ class TransformJobs:
         return record
 
     def describe(self, scope: Scope, request: dict) -> dict:
+        """Return the record with the defaults that AWS fills in.
+
+        Of a job that does not exist AWS says so by ValidationException, although the service model has a
+        ResourceNotFound: https://github.com/aws-controllers-k8s/sagemaker-controller (generator.yaml) relies on it.
+        """
         record = self.store.get("jobs", scope, request["TransformJobName"])
         if record is None:
             raise Invalid(f"Could not find requested job with name: {request['TransformJobName']}")
-        return record
+        return {**with_defaults(record), "DataProcessing": {**NO_PROCESSING, **record.get("DataProcessing", {})}}
 
     def stop(self, scope: Scope, request: dict) -> dict:
         with self.store.lock:

@@ -38,6 +38,32 @@ CONFIG_CREATE_ONLY = (
 )
 GROUP_CREATE_ONLY = ("ModelPackageGroupName", "ModelPackageGroupDescription")
 POLICY = "ModelPackageGroupPolicy"
+PACKAGE_CREATE_ONLY = (
+    "ModelPackageGroupName",
+    "ModelPackageName",
+    "ModelPackageDescription",
+    "InferenceSpecification",
+    "ValidationSpecification",
+    "SourceAlgorithmSpecification",
+    "MetadataProperties",
+    "ModelMetrics",
+    "ClientToken",
+    "DriftCheckBaselines",
+    "Domain",
+    "Task",
+    "SamplePayloadUrl",
+    "SecurityConfig",
+)
+#: Properties of a ModelPackage that UpdateModelPackage takes; CreateModelPackage has not all of them.
+PACKAGE_UPDATED = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "CustomerMetadataProperties",
+    "AdditionalInferenceSpecificationsToAdd",
+    "SourceUri",
+    "ModelCard",
+)
+PACKAGE_UPDATE_ONLY = ("ApprovalDescription", "AdditionalInferenceSpecificationsToAdd")
 #: How long CloudFormation waits for an endpoint, in AWS's time.
 CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 160 * 60, 970 * 60, 160 * 60
 #: Handlers wait at least this long here, however fast AWS's time passes: containers start in their own time.
@@ -71,6 +97,7 @@ def resource_types(sagemaker: SageMaker) -> dict[str, ResourceType]:
         "AWS::SageMaker::EndpointConfig": _endpoint_config(sagemaker),
         "AWS::SageMaker::Endpoint": _endpoint(sagemaker),
         "AWS::SageMaker::ModelPackageGroup": _model_package_group(sagemaker),
+        "AWS::SageMaker::ModelPackage": _model_package(sagemaker),
     }
 
 
@@ -158,9 +185,8 @@ def _endpoint(sagemaker: SageMaker) -> ResourceType:
 def _model_package_group(sagemaker: SageMaker) -> ResourceType:
     def attributes(name: str) -> dict:
         described = _call(sagemaker, "DescribeModelPackageGroup", {"ModelPackageGroupName": name})
-        created = datetime.fromtimestamp(described["CreationTime"], UTC).isoformat()
         shown = {n: described[n] for n in ("ModelPackageGroupArn", "ModelPackageGroupName", "ModelPackageGroupStatus")}
-        return {**shown, "CreationTime": created}
+        return {**shown, "CreationTime": _moment(described["CreationTime"])}
 
     def put_policy(name: str, policy: dict | str) -> None:
         text = policy if isinstance(policy, str) else json.dumps(policy)
@@ -190,6 +216,46 @@ def _model_package_group(sagemaker: SageMaker) -> ResourceType:
     return ResourceType(create, update, delete, GROUP_CREATE_ONLY, "ModelPackageGroupName")
 
 
+def _model_package(sagemaker: SageMaker) -> ResourceType:
+    """Return the type of versions and of packages on their own, which are tagged by their own Tags alone."""
+
+    def attributes(arn: str) -> dict:
+        described = _call(sagemaker, "DescribeModelPackage", {"ModelPackageName": arn})
+        times = {name: _moment(described[name]) for name in ("CreationTime", "LastModifiedTime") if name in described}
+        return {"ModelPackageArn": arn, "ModelPackageStatus": described["ModelPackageStatus"], **times}
+
+    def create(name: str, properties: dict) -> tuple[str, dict]:
+        request = {k: v for k, v in properties.items() if k not in PACKAGE_UPDATE_ONLY}
+        if "ModelPackageGroupName" not in request:
+            request.setdefault("ModelPackageName", name)
+        arn = _call(sagemaker, "CreateModelPackage", request)["ModelPackageArn"]
+        change(arn, request, properties)
+        return arn, attributes(arn)
+
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        change(arn, old, new)
+        return arn, attributes(arn)
+
+    def change(arn: str, old: dict, new: dict) -> None:
+        changes: dict[str, Any] = {n: new[n] for n in PACKAGE_UPDATED if n in new and new[n] != old.get(n)}
+        gone = set(old.get("CustomerMetadataProperties", {})) - set(new.get("CustomerMetadataProperties", {}))
+        if gone:
+            changes["CustomerMetadataPropertiesToRemove"] = sorted(gone)
+        if changes:
+            _call(sagemaker, "UpdateModelPackage", {"ModelPackageArn": arn, **changes})
+
+    def delete(arn: str) -> None:
+        if sagemaker.name_of("model_packages", arn):
+            _call(sagemaker, "DeleteModelPackage", {"ModelPackageName": arn})
+
+    return ResourceType(create, update, delete, PACKAGE_CREATE_ONLY, tagged=False)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
 def _not_stabilised(arn: str, described: dict) -> str:
     reason = described.get("FailureReason") or "CloudFormation did not wait any longer."
     return f"Resource {arn} did not stabilize: it is {described['EndpointStatus']}. {reason}"
@@ -209,6 +275,6 @@ def _retag(sagemaker: SageMaker, arn: str, old: dict, new: dict) -> None:
 
 def _call(sagemaker: SageMaker, operation: str, request: dict[str, Any]) -> dict:
     try:
-        return sagemaker.call(operation, validation.typed(operation, request))
+        return sagemaker.call(operation, validation.typed(operation, request), by_aws=True)
     except ApiError as error:
         raise ResourceFailed(f"{error.message} (Service: SageMaker, Error Code: {error.code})") from error

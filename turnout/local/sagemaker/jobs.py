@@ -27,11 +27,16 @@ from turnout.local.sagemaker.transform.inputs import InputObject, Inputs, deal, 
 from turnout.local.sagemaker.transform.meter import NAMESPACE, Meter
 from turnout.local.sagemaker.transform.objects import DataLog, Objects, encryption
 from turnout.local.sagemaker.transform.sending import Requests
-from turnout.local.sagemaker.transform.settings import STRATEGIES, TransformSettings
+from turnout.local.sagemaker.transform.settings import STRATEGIES, TransformSettings, with_defaults
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 EVENT_TYPE = "SageMaker Transform Job State Change"
 SEE_LOGS = "See job logs for more information"
+#: https://github.com/aws/amazon-sagemaker-examples/issues/852
+NO_PING = (
+    "Model container failed to respond to ping. Please ensure /ping endpoint is implemented and responds with an HTTP "
+    "200 status code"
+)
 MAX_FAILURE_REASON = 1024
 TIMES = ("CreationTime", "TransformStartTime", "TransformEndTime")
 #: Job setting -> variable that the container gets when the job's creator set it.
@@ -143,7 +148,7 @@ class Jobs:
     def _announce(self, running: Running) -> None:
         """Publish the job's state as EventBridge has it: times in milliseconds, tags by name."""
         job, scope = running.job, running.scope
-        detail = {name: value for name, value in job.items() if name != "Tags"}
+        detail = with_defaults(job)
         detail |= {name: round(detail[name] * 1000) for name in TIMES if name in detail}
         detail["Tags"] = dict(self.store.get("tags", scope, job["TransformJobArn"]) or {})
         self.cloud.publish_event(scope, EVENT_TYPE, detail, [job["TransformJobArn"]])
@@ -191,8 +196,7 @@ class Transform:
         self.running.check()
         failed = [failure for failures in results for failure in failures]
         if failed:
-            more = f" (and {len(failed) - 1} more objects)" if len(failed) > 1 else ""
-            raise JobFailed(f"{failed[0].kind}: {SEE_LOGS}. {failed[0]}{more}")
+            raise JobFailed(f"{failed[0].kind}: {SEE_LOGS}")
 
     def _model_dir(self, s3) -> Path:
         if self.model is None:
@@ -218,7 +222,8 @@ class Transform:
                 stack.enter_context(container)
             except ContainerFailed as error:
                 self.running.check()
-                raise JobFailed(f"AlgorithmError: {SEE_LOGS}. {error}") from error
+                data_log.write(*str(error).splitlines())
+                raise JobFailed(f"AlgorithmError: {NO_PING}") from error
             stack.enter_context(self._meter(container, identity))
             return self._objects(container, data_log, self.folder / str(index), objects)
 
@@ -261,7 +266,8 @@ class Transform:
         def check() -> None:
             self.running.check()
             if not container.alive():
-                raise JobFailed(f"AlgorithmError: {SEE_LOGS}. The model server has exited{container.last_log()}")
+                log.write(*f"The model server has exited{container.last_log()}".splitlines())
+                raise JobFailed(f"AlgorithmError: {SEE_LOGS}")
 
         s3, output = self.cloud.client("s3", self.scope), self.job["TransformOutput"]
         with Requests(container.send, settings, self.running.wait) as requests:

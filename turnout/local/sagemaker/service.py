@@ -55,9 +55,9 @@ class SageMaker:
         self._async_invocations = AsyncInvocations(self.endpoints)
         self._cloud = cloud
 
-    def call(self, operation: str, request: dict) -> dict:
+    def call(self, operation: str, request: dict, by_aws: bool = False) -> dict:
         """Answer one API operation for the current scope. Raises ApiError."""
-        return self._api.call(operation, request)
+        return self._api.call(operation, request, by_aws)
 
     def invoke(self, request: Request) -> Response:
         """Answer InvokeEndpoint. Raises ApiError."""
@@ -144,4 +144,7 @@ class SageMaker:
                 endpoint["EndpointStatus"] = "Failed"
                 endpoint.setdefault("FailureReason", STOPPED_MEANWHILE.format("endpoint", "being created"))
         self.store.load(state)
+        for scope, endpoint in self.store.items("endpoints"):  # saved before endpoints kept their configuration
+            config = self.store.get("endpoint_configs", scope, endpoint["EndpointConfigName"])
+            endpoint.setdefault("_Config", config)
         self.endpoints.revive()

@@ -3,6 +3,7 @@ models and endpoints, and `arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpo
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ INVOKE = "arn:aws:states:::aws-sdk:sagemakerruntime:invokeEndpoint"
 JOB = "CreateTransformJob"
 #: Those of SageMaker's optimised integrations that are emulated; only a job can be waited for, as on AWS.
 OPERATIONS = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint", JOB)
+WAITING = re.compile(r"arn:[^:]+:states:::.+(\.sync|\.waitForTaskToken)(?::2)?")
 TIME_FIELDS = ("CreationTime", "TransformStartTime", "TransformEndTime")
 POLL_SECONDS = 1.0
 #: Member of InvokeEndpoint's answer -> header that has it.
@@ -108,13 +110,13 @@ def unfit_for_express(definition: str) -> str | None:
         resources = list(_resources(json.loads(definition)))
     except ValueError:
         return None
-    for pattern in (".sync", ".waitForTaskToken"):
-        if any(pattern in resource.rpartition(":")[2] or f"{pattern}:" in resource for resource in resources):
-            return (
-                "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Express state machine does not support "
-                f"'{pattern}' service integration'"
-            )
-    return None
+    waiting = next(filter(None, map(WAITING.fullmatch, resources)), None)
+    if waiting is None:
+        return None
+    return (
+        "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: Express state machine does not support "
+        f"'{waiting[1]}' service integration'"
+    )
 
 
 def _resources(value: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ Words of errors are AWS's own where they are known.
 """
 
 import json
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from turnout.local.sagemaker.errors import Invalid, Malformed
+
+logger = logging.getLogger("turnout.sagemaker")
 
 
 @cache
@@ -41,18 +44,25 @@ def structure(name: str, service: str = "sagemaker") -> Any:
 
 
 def typed(operation: str, value: Any, service: str = "sagemaker") -> Any:
-    """Return a template's properties with the types of the operation's input: templates may spell numbers as text."""
+    """Return a template's properties with the types of the operation's input.
+
+    CloudFormation takes numbers and booleans for text and the other way round, and no property that a type has not.
+    Raises Invalid for such a one.
+    """
     return _typed(input_shape(operation, service), value)
 
 
-def _typed(shape, value: Any) -> Any:
-    if shape is None:
-        return value
-    if isinstance(value, dict):
-        members = shape.members if shape.type_name == "structure" else {}
-        return {k: _typed(members.get(k) or getattr(shape, "value", None), v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_typed(getattr(shape, "member", None), item) for item in value]
+def _typed(shape, value: Any, path: str = "#") -> Any:
+    if isinstance(value, dict) and shape.type_name == "structure":
+        if unknown := [name for name in value if name not in shape.members]:
+            raise Invalid(f"{path}: extraneous key [{unknown[0]}] is not permitted")
+        return {name: _typed(shape.members[name], part, f"{path}/{name}") for name, part in value.items()}
+    if isinstance(value, dict) and shape.type_name == "map":
+        return {key: _typed(shape.value, part, f"{path}/{key}") for key, part in value.items()}
+    if isinstance(value, list) and shape.type_name == "list":
+        return [_typed(shape.member, item, f"{path}/{index}") for index, item in enumerate(value)]
+    if isinstance(value, bool | int | float) and shape.type_name == "string":
+        return json.dumps(value)
     if isinstance(value, str) and shape.type_name in FROM_TEXT:
         try:
             return FROM_TEXT[shape.type_name](value)
@@ -90,7 +100,7 @@ def _not_json(constant: str) -> float:
 
 
 def check(operation: str, request: dict, service: str = "sagemaker") -> dict:
-    """Return the request without nulls and with its timestamps in seconds since 1970.
+    """Return the request without nulls and unknown members, and with its timestamps in seconds since 1970.
 
     Raises Malformed for the first value of a wrong type, else Invalid with every constraint that is broken.
     """
@@ -127,8 +137,8 @@ def _read(shape, value: Any, path: str) -> Any:
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "boolean"):
         raise _wrong_type(kind, value, path)
     if kind == "structure":
-        known = {n: _read(m, value[n], _join(path, n)) for n, m in shape.members.items() if value.get(n) is not None}
-        return {n: known.get(n, v) for n, v in value.items() if v is not None}
+        _note_unknown(shape, value, path)
+        return {n: _read(shape.members[n], v, _join(path, n)) for n, v in value.items() if _is_given(shape, n, v)}
     if kind == "list":
         return [_read(shape.member, item, f"{path}.{index}.member") for index, item in enumerate(value, 1)]
     if kind == "map":
@@ -138,6 +148,16 @@ def _read(shape, value: Any, path: str) -> Any:
     if kind in BITS and not -(2 ** (BITS[kind] - 1)) <= value < 2 ** (BITS[kind] - 1):
         raise Malformed(f"Number of {BITS[kind]} bits expected at '{path}'.")
     return value
+
+
+def _is_given(shape, name: str, value: Any) -> bool:
+    return value is not None and name in shape.members
+
+
+def _note_unknown(shape, value: dict, path: str) -> None:
+    """Log what a client sends that this service model has not: the next one may, and AWS's JSON services take it."""
+    if unknown := sorted(name for name in value if name not in shape.members):
+        logger.debug("%s: members that %s has not are ignored: %s", path or "input", shape.name, ", ".join(unknown))
 
 
 def _wrong_type(kind: str, value: Any, path: str) -> Malformed:
@@ -194,10 +214,7 @@ def _structure_problems(shape, value: dict, path: str) -> Iterator[str]:
         known = ", ".join(shape.members)
         yield f"Value at '{path}' must have exactly one member of the union, one of: {known}"
     for name, part in value.items():
-        if name in shape.members:
-            yield from _problems(shape.members[name], part, _join(path, name))
-        else:
-            yield f'Unknown parameter in {path or "input"}: "{name}", must be one of: {", ".join(shape.members)}'
+        yield from _problems(shape.members[name], part, _join(path, name))
 
 
 def _broken(shape, value: Any) -> Iterator[str]:

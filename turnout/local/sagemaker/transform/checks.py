@@ -48,23 +48,23 @@ def _check_processing(processing: dict, source: dict, sink: dict) -> None:
         except BadPath as error:
             raise Invalid(f"{name}: {error}") from None
     joins = processing.get("JoinSource", "None") == "Input"
-    if not joins and all(processing.get(name) in (None, "$") for name in ("InputFilter", "OutputFilter")):
+    filters_input, filters_output = (processing.get(n) not in (None, "$") for n in ("InputFilter", "OutputFilter"))
+    if not (joins or filters_input or filters_output):
         return
     content = _check_type("DataProcessing", "ContentType", source.get("ContentType"))
     if joins and content != (accept := media_type(sink.get("Accept"))):
         raise Invalid(
             f"JoinSource Input needs ContentType and Accept to be equal; they are {content!r} and {accept!r}."
         )
-    if processing.get("OutputFilter") not in (None, "$"):
+    if filters_output:
         _check_type("OutputFilter", "Accept", sink.get("Accept"))
-    _check_records(content, source.get("SplitType", "None"), sink.get("AssembleWith", "None"))
-
-
-def _check_records(content: str, split: str, assemble: str) -> None:
+    split = source.get("SplitType", "None")
     if split not in ("None", "Line"):
         raise Invalid(f"DataProcessing needs SplitType None or Line, not {split}.")
-    if content == CSV and (split, assemble) != ("Line", "Line"):
-        raise Invalid("DataProcessing with text/csv needs SplitType Line and AssembleWith Line.")
+    if content == CSV and split != "Line":
+        raise Invalid("DataProcessing with text/csv needs SplitType Line.")
+    if content == CSV and (joins or filters_output) and sink.get("AssembleWith", "None") != "Line":
+        raise Invalid("JoinSource and OutputFilter with text/csv need AssembleWith Line.")
 
 
 def _check_type(what: str, member: str, value: str | None) -> str:

@@ -1,7 +1,7 @@
 """A transform job's settings as the data plane needs them, read from a CreateTransformJob request."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from turnout.local.sagemaker.transform.errors import BadData
 from turnout.local.sagemaker.transform.formats import codec_for
@@ -11,6 +11,7 @@ from turnout.local.sagemaker.transform.splitting import MEGABYTE, Splitter
 DEFAULT_PAYLOAD_MB = 6
 DEFAULT_TIMEOUT_SECONDS = 600
 DEFAULT_RETRIES = 3
+NO_PROCESSING = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
 STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
 
 
@@ -58,6 +59,15 @@ class TransformSettings:
         strategy = STRATEGIES["SingleRecord" if self.splitter.single else "MultiRecord"]
         megabytes = self.splitter.max_bytes // MEGABYTE
         return f"MaxConcurrentTransforms={self.concurrency}, MaxPayloadInMB={megabytes}, BatchStrategy={strategy}"
+
+
+def with_defaults(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job as its description and its events show it: what was not set has its default."""
+    return {
+        **job,
+        "TransformInput": {"CompressionType": "None", "SplitType": "None", **job["TransformInput"]},
+        "TransformOutput": {"AssembleWith": "None", "KmsKeyId": "", **job["TransformOutput"]},
+    }
 
 
 def _strategy(request: dict, offered: dict) -> str:
