@@ -153,8 +153,19 @@ def reset(cloud: LocalCloud) -> None:
 
 
 def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """Return `{pid, now, clock_offset_seconds, the faults by name, time_scale, ignored: [sentence, ...]}`."""
+    """Return `{pid, now, clock_offset_seconds, the faults by name, time_scale, counts, versions, ignored}`.
+
+    `counts` and `versions` are by name; `ignored` is sentences, each of which begins with the part that it is about.
+    """
     return _ask(cloud, urllib.request.Request(f"{cloud.endpoint}/_turnout/status"))
+
+
+def client(cloud: LocalCloud, service: str) -> Any:
+    """Return a boto3 client of this cloud."""
+    import boto3
+
+    keys = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "local", "region_name": REGION}
+    return boto3.session.Session(**keys).client(service, endpoint_url=cloud.endpoint)
 
 
 def environ(cloud: LocalCloud) -> dict[str, str]:

@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import platform
 import re
 import threading
 import time
@@ -25,12 +26,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from turnout.local import alarms, emf, metric_math, schedules, streams
+from turnout import __version__
+from turnout.local import alarms, emf, metric_math, reads, schedules, streams
 from turnout.local.autoscaling.api import Autoscaling
 from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
 from turnout.local.autoscaling.scaler import Scaler
@@ -181,6 +183,9 @@ HOOKS = {
         "_delete_bucket_lifecycle(name)",
         "_put_bucket_tagging(name, body)",
         "_delete_bucket_tagging(name)",
+        "_put_bucket_ownership_controls(name, body)",
+        "_delete_bucket_ownership_controls(name)",
+        "_put_bucket_logging(name, body)",
         "_resolve_sse_write_headers(headers, bucket_name)",
         "_bucket_has_versions(name)",
         "_buckets",
@@ -212,6 +217,9 @@ HOOKS = {
     ],
     "ministack.services.cloudformation.custom_resource": [
         "_HOST",
+    ],
+    "ministack.services.cloudformation.engine": [
+        "_parse_template(template_body)",
     ],
     "ministack.services.cloudformation.helpers": [
         "_error(code, message, status)",
@@ -246,33 +254,56 @@ HOOKS = {
 }
 
 #: What the local cloud accepts and does not act on, or does otherwise than AWS: `turnout local status` shows it.
+#: Each sentence begins with one of `AREAS`.
 IGNORED = (
-    "CloudFormation accepts unknown properties and bad values; cfn-lint and cdk-nag catch them in the suite",
-    "stack policies are stored, not enforced; deleting a stack deletes non-empty buckets",
-    "a change of a DynamoDB table's key schema is applied in place instead of replacing the table",
-    "S3: lifecycle rules and encryption settings are stored, not acted on; access logging is not emulated",
-    "IAM policies are not enforced (start with AUTH=true to enforce those of Lambda functions)",
-    "HTTP API routes with IAM authorisation need an Authorization header; signatures are not verified",
-    "Lambda memory limits are not enforced; a Lambda layer of another account is skipped, this Python's packages serve",
-    "Lambda runs on this machine's Python, whatever the function's runtime says",
-    "alarms look at periods back from now, not aligned to the clock; metric maths is not emulated",
+    "CloudFormation: unknown properties and bad values are accepted; `turnout local doctor` and cfn-lint name them",
+    "CloudFormation: stack policies are stored, not enforced; updates of UpdatePolicy happen at once",
+    "S3: lifecycle rules and encryption settings are stored, not acted on; no access logs are written",
+    "IAM: policies are not enforced (start with AUTH=true to enforce those of Lambda functions)",
+    "API Gateway: routes with IAM authorisation need an Authorization header; signatures are not verified",
+    "Lambda: memory is not limited; a layer of another account is skipped, this Python's packages serve",
+    "Lambda: functions run on this machine's Python, whatever their runtime says",
+    "event sources: one batch of a shard at a time (ParallelizationFactor); no tumbling windows",
+    "Kinesis: splitting and merging shards drops the records of those that close; another ShardCount changes nothing",
+    "DynamoDB: capacity is not limited; stacks set no contributor insights, resource policies, Kinesis destinations",
+    "CloudWatch: alarms look at periods back from now, not aligned to the clock; GetMetricData knows no expressions",
+    "CloudWatch Logs: logs are kept until the cloud ends, whatever the retention",
     "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
-    "Step Functions ignores an execution's own TimeoutSeconds; a task that times out leaves its transform job running",
-    "SageMaker has models, batch transform jobs and endpoints; whatever else it offers is refused by name",
-    "models, jobs and endpoints: the model server of this repository runs in place of the image",
-    "models, jobs and endpoints: VPC, keys, isolation and instance sizes have no effect",
+    "EventBridge Scheduler: at most three retries, within a second; their maximum age is not looked at",
+    "Step Functions: an execution's own TimeoutSeconds is ignored; a task that times out leaves its transform job",
+    "SageMaker: it has models, batch transform jobs and endpoints; whatever else there is is refused by name",
+    "SageMaker: what runs in place of an image is said in docs/containers.md; no image is pulled",
+    "SageMaker: VPC, keys, isolation and instance sizes have no effect",
     "endpoints: at most 8 real processes per variant (serverless: 2 on demand); counts and metrics show more",
     "endpoints: an instance is this machine: its memory and disk are what MemoryUtilization and DiskUtilization are of",
     "endpoints: a client that leaves a streamed answer is noticed at the model's next part",
     "endpoints: MaximumExecutionTimeoutInSeconds of a deployment is not enforced",
     "endpoints: rolling deployments go blue/green, in the same steps",
-    "waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times and gauges is a second here",
-    "containers start in their own time, and the time-outs of requests are real",
-    "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
-    "Application Auto Scaling scales variants of endpoints only; no predictive policies, no metric maths",
-    "target tracking looks at its metric by itself: its two alarms only show where the metric stands",
-    "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
+    "endpoints: a stopped or deleted one forgets its queue of asynchronous requests; 16 at most are under way",
+    "time: waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times, gauges is a second here",
+    "time: containers start in their own time, and the time-outs of requests are real",
+    "Application Auto Scaling: it scales variants of endpoints only; no predictive policies, no metric maths",
+    "Application Auto Scaling: target tracking looks at its metric by itself; its two alarms only show where it stands",
 )
+#: What a sentence above begins with -> beginnings of the resource types that it matters to.
+AREAS: dict[str, tuple[str, ...]] = {
+    "CloudFormation": (),
+    "S3": ("AWS::S3::",),
+    "IAM": ("AWS::IAM::", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::KMS::Key"),
+    "API Gateway": ("AWS::ApiGateway",),
+    "Lambda": ("AWS::Lambda::Function", "AWS::Lambda::LayerVersion"),
+    "event sources": ("AWS::Lambda::EventSourceMapping",),
+    "Kinesis": ("AWS::Kinesis::",),
+    "DynamoDB": ("AWS::DynamoDB::",),
+    "CloudWatch": ("AWS::CloudWatch::",),
+    "CloudWatch Logs": ("AWS::Logs::",),
+    "EventBridge Scheduler": ("AWS::Scheduler::",),
+    "Step Functions": ("AWS::StepFunctions::",),
+    "SageMaker": ("AWS::SageMaker::",),
+    "endpoints": ("AWS::SageMaker::Endpoint",),
+    "time": ("AWS::SageMaker::Endpoint", "AWS::ApplicationAutoScaling::"),
+    "Application Auto Scaling": ("AWS::ApplicationAutoScaling::",),
+}
 
 logger = logging.getLogger("turnout.local")
 
@@ -307,6 +338,12 @@ def _hook_problem(module: str, hook: str) -> str | None:
         return None
     taken = ", ".join(inspect.signature(target).parameters)
     return None if f"{taken})" == parameters else f"{module}.{name} takes ({taken}), not ({parameters}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a defect report should name."""
+    named = {name: importlib.metadata.version(name) for name in ("ministack", "boto3")}
+    return {"turnout": __version__, "python": platform.python_version(), **named}
 
 
 def ignored_here() -> list[str]:
@@ -414,7 +451,7 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
     )
     _register_stepfunctions(sagemaker)
     _register_tagging(sagemaker, cloud)
-    _register_cloudformation({**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)})
+    _register_cloudformation(_own_types(sagemaker, scaling))
     _register_iam()
     _fix_cloudformation()
     _fix_stack_operations()
@@ -447,6 +484,22 @@ class Emulator:
         _module("core.lambda_runtime").reset()
         self.clock.reset()
         self.faults.reset()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there are, over all accounts and regions."""
+        store = self.sagemaker.store
+        with _module("core.lambda_runtime")._lock:
+            environments = sum(map(len, _module("core.lambda_runtime")._workers.values()))
+        return {
+            "stacks": len(_module("services.cloudformation")._stacks._data),
+            "functions": len(_module("services.lambda_svc")._functions._data),
+            "function_environments": environments,
+            "models": len(store.items("models")),
+            "endpoints": len(store.items("endpoints")),
+            "transform_jobs_under_way": sum(
+                job["TransformJobStatus"] in ("InProgress", "Stopping") for _, job in store.items("jobs")
+            ),
+        }
 
     def stop(self) -> None:
         """End the processes that ministack and SageMaker started."""
@@ -635,6 +688,41 @@ def _register_cloudformation(types: dict[str, cloudformation.ResourceType]) -> N
     stacks._runs_on_worker_thread = lambda name: name in ours or blocks(name)
 
 
+def _own_types(sagemaker: Any, scaling: Any) -> dict[str, cloudformation.ResourceType]:
+    """Return the resource types that are this package's own."""
+    return {**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)}
+
+
+def known_types() -> frozenset[str]:
+    """Return the names of the resource types that the local cloud has; nothing need run for it."""
+    own = _own_types(None, None)
+    return frozenset({*_module("services.cloudformation.provisioners")._RESOURCE_HANDLERS, *own})
+
+
+def own_types() -> frozenset[str]:
+    """Return those of them that are this package's own: their properties are requests to its services."""
+    return frozenset(_own_types(None, None))
+
+
+@lru_cache
+def reads_of_type(name: str) -> reads.Reads:
+    """Return what is read of the properties of one of ministack's types, by it and by what is added here."""
+    create = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS[name]["create"]
+    found = reads.reads_of(create, list(inspect.signature(create).parameters)[1])
+    if extras := _property_extras().get(name):
+        found.add(reads.reads_of(extras, "properties"))
+    if name == "AWS::S3::Bucket":
+        for member, to_xml, _, _ in _bucket_configurations():
+            found.seen.add((member,))
+            found.add(reads.reads_of(to_xml, next(iter(inspect.signature(to_xml).parameters)), (member,)))
+    return found
+
+
+def parse_template(text: str) -> dict[str, Any]:
+    """Return a CloudFormation template from JSON or YAML with its short forms. Raises ValueError."""
+    return _module("services.cloudformation.engine")._parse_template(text)
+
+
 def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict[str, Any]:
     def create(logical_id: str, properties: dict, stack: str) -> tuple[str, dict]:
         return kind.create(provisioners._physical_name(stack, logical_id, max_len=63), properties)
@@ -721,6 +809,8 @@ def _bucket_configurations() -> tuple[tuple[str, Callable[[Any], bytes], Callabl
         ("BucketEncryption", _encryption_xml, s3._put_bucket_encryption, s3._delete_bucket_encryption),
         ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
         ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
+        ("OwnershipControls", _ownership_xml, s3._put_bucket_ownership_controls, s3._delete_bucket_ownership_controls),
+        ("LoggingConfiguration", _logging_xml, s3._put_bucket_logging, partial(_stop_logging, s3)),
     )
 
 
@@ -942,6 +1032,26 @@ def _tags_xml(tags: list) -> bytes:
         element = SubElement(tag_set, "Tag")
         SubElement(element, "Key").text, SubElement(element, "Value").text = str(tag["Key"]), str(tag["Value"])
     return tostring(root)
+
+
+def _ownership_xml(controls: dict) -> bytes:
+    root = Element("OwnershipControls", xmlns=_module("services.s3").S3_NS)
+    for rule in controls.get("Rules", []):
+        SubElement(SubElement(root, "Rule"), "ObjectOwnership").text = rule.get("ObjectOwnership")
+    return tostring(root)
+
+
+def _logging_xml(logging_configuration: dict) -> bytes:
+    root = Element("BucketLoggingStatus", xmlns=_module("services.s3").S3_NS)
+    if bucket := logging_configuration.get("DestinationBucketName"):
+        enabled = SubElement(root, "LoggingEnabled")
+        SubElement(enabled, "TargetBucket").text = bucket
+        SubElement(enabled, "TargetPrefix").text = logging_configuration.get("LogFilePrefix", "")
+    return tostring(root)
+
+
+def _stop_logging(s3: Any, name: str) -> tuple:
+    return s3._put_bucket_logging(name, _logging_xml({}))
 
 
 def _lifecycle_xml(lifecycle: dict) -> bytes:

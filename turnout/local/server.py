@@ -178,6 +178,8 @@ class Internal:
             "clock_offset_seconds": clock.offset.total_seconds(),
             "scheduler_deliveries": clock.deliveries,
             **self._running.faults.describe(),
+            "counts": self._running.counts(),
+            "versions": emulator.versions(),
             "ignored": emulator.ignored_here(),
         }
 

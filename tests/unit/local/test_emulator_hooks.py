@@ -100,6 +100,7 @@ def modules_of(node):
 
 def test_what_is_ignored_is_said_in_sentences():
     assert all(len(sentence) > 20 for sentence in emulator.ignored_here())
+    assert {sentence.partition(": ")[0] for sentence in emulator.ignored_here()} == set(emulator.AREAS)
 
 
 def test_an_alarm_that_breaks_stops_no_other(caplog):

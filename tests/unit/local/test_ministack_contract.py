@@ -509,6 +509,29 @@ def put_metric_alarm_takes_a_decoded_body_and_is_looked_up_per_request():
     assert (status, b"m" in body) == (400, True)
 
 
+@contract("services.cloudwatch", "_delete_alarms")
+def alarms_are_deleted_by_a_decoded_body():
+    cloudwatch, alarm = module("services.cloudwatch"), an_alarm()
+    assert cloudwatch._delete_alarms({}, {"AlarmNames": [alarm["AlarmName"]]}, is_cbor=False, is_json=True)[0] == 200
+    assert alarm["AlarmName"] not in cloudwatch._alarms
+
+
+@contract("services.tagging", "_COLLECTORS", "_WRITERS", "_REMOVERS", "_ResourceNotFound")
+def tags_of_a_service_are_collected_written_and_removed_by_its_functions():
+    tagging, (_, arn) = module("services.tagging"), a_queue(Tags=[{"Key": "a", "Value": "1"}])
+    assert issubclass(tagging._ResourceNotFound, Exception)
+    assert set(tagging._WRITERS) <= set(tagging._COLLECTORS)
+    assert arn in json.dumps(list(tagging._COLLECTORS["sqs"]()), default=str)
+    parse = module("core.arn").parse_arn
+    tagging._WRITERS["sqs"](parse(arn), arn, {"b": "2"})
+    tagging._REMOVERS["sqs"](parse(arn), arn, ["a"])
+    status, answer = call(
+        "tagging", "GetResources", {"ResourceTypeFilters": ["sqs"]}, "ResourceGroupsTaggingAPI_20170126"
+    )
+    (found,) = [each for each in answer["ResourceTagMappingList"] if each["ResourceARN"] == arn]
+    assert (status, found["Tags"]) == (200, [{"Key": "b", "Value": "2"}])
+
+
 @contract("services.cloudformation.provisioners", "_cw_metric_alarm_record")
 def a_templates_alarm_is_made_through_a_name_of_the_module():
     provisioners, seen = module("services.cloudformation.provisioners"), []
@@ -664,6 +687,18 @@ def a_task_is_dispatched_by_its_resource_and_fails_by_name():
     assert failed == [("My.Error", "because")]
 
 
+@contract("services.stepfunctions", "_create_state_machine")
+def a_state_machine_is_created_through_a_name_of_the_module():
+    sfn = module("services.stepfunctions")
+    request = {"name": unique("machine"), "definition": json.dumps(PASS), "roleArn": "arn:aws:iam::1:role/r"}
+    status, answer = call("states", "CreateStateMachine", request, "AWSStepFunctions")
+    assert (status, "stateMachineArn" in answer) == (200, True)
+    seen = []
+    with replaced(sfn, "_create_state_machine", lambda data: seen.append(data["name"]) or (200, {}, b"{}")):
+        call("states", "CreateStateMachine", request, "AWSStepFunctions")
+    assert seen == [request["name"]]
+
+
 @contract("services.stepfunctions", "_AWS_SDK_SERVICE_MAP", "_AWS_SDK_ERROR_PREFIX")
 def sdk_integrations_are_listed_by_service():
     sfn = module("services.stepfunctions")
@@ -697,6 +732,9 @@ def a_bucket_holds_its_objects():
     "_delete_bucket_lifecycle",
     "_put_bucket_tagging",
     "_delete_bucket_tagging",
+    "_put_bucket_ownership_controls",
+    "_delete_bucket_ownership_controls",
+    "_put_bucket_logging",
 )
 def a_buckets_configurations_are_put_as_the_apis_xml():
     s3, name = module("services.s3"), a_bucket()
@@ -711,6 +749,10 @@ def a_buckets_configurations_are_put_as_the_apis_xml():
     )
     encryption = f'<ServerSideEncryptionConfiguration xmlns="{s3.S3_NS}"><Rule>{algorithm}</Rule>'
     assert s3._put_bucket_encryption(name, f"{encryption}</ServerSideEncryptionConfiguration>".encode())[0] < 300
+    controls = f'<OwnershipControls xmlns="{s3.S3_NS}"><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule>'
+    assert s3._put_bucket_ownership_controls(name, f"{controls}</OwnershipControls>".encode())[0] < 300
+    assert s3._delete_bucket_ownership_controls(name)[0] < 300
+    assert s3._put_bucket_logging(name, f'<BucketLoggingStatus xmlns="{s3.S3_NS}"/>'.encode())[0] < 300
     for delete in (s3._delete_bucket_tagging, s3._delete_bucket_lifecycle, s3._delete_bucket_encryption):
         assert delete(name)[0] < 300
 
@@ -766,6 +808,17 @@ def stacks_are_dicts_and_actions_functions_of_parameters():
     for action in ("CreateChangeSet", "ExecuteChangeSet", "DeleteStack"):
         assert callable(package._ACTION_HANDLERS[action])
     assert hasattr(package._stacks, "_data")
+
+
+@contract("services.cloudformation.engine", "_parse_template")
+def templates_are_parsed_from_json_and_from_yaml_with_short_forms():
+    parse = module("services.cloudformation.engine")._parse_template
+    assert parse('{"Resources": {}}') == {"Resources": {}}
+    assert parse("Resources:\n  A: !Ref B\n  C: !GetAtt D.Arn\n") == {
+        "Resources": {"A": {"Ref": "B"}, "C": {"Fn::GetAtt": ["D", "Arn"]}}
+    }
+    with pytest.raises(ValueError, match="mapping"):
+        parse("[1]")
 
 
 @contract("services.cloudformation.helpers", "_error", "_p")
