@@ -138,6 +138,11 @@ def test_an_endpoint_is_back_with_its_capacity_and_scaling_after_a_restart(start
     client("application-autoscaling").register_scalable_target(
         **resource, ScalableDimension="sagemaker:variant:DesiredInstanceCount", MinCapacity=2, MaxCapacity=5
     )
+    sagemaker = client("sagemaker")
+    config = sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"]
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+    sagemaker.delete_model(ModelName=variant["ModelName"])  # an endpoint keeps copies of both
+    sagemaker.delete_endpoint_config(EndpointConfigName=config)
     control.down(tmp_path)
     client = client_factory(started(tmp_path, persist=True))
     described = settled(client, name)

@@ -1,6 +1,7 @@
 """Endpoints of the local cloud: real processes, states, refusals, blue/green updates that lose no request."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -256,16 +257,23 @@ def test_an_endpoint_stays_what_it_is(client, sagemaker, data):
     assert ask(client, serverless) == "3.0"
 
 
-def test_a_configuration_in_use_stays(client, sagemaker, data):
-    config = endpoint_config(client, stand_in_model(client, data))
+def test_an_endpoint_lives_on_without_its_configuration(client, sagemaker, data):
+    model = stand_in_model(client, data)
+    config = endpoint_config(client, model)
     name = endpoint(client, config)
-    with pytest.raises(ClientError, match="it is in use by endpoint"):
-        sagemaker.delete_endpoint_config(EndpointConfigName=config)
-    sagemaker.delete_endpoint(EndpointName=name)
-    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     sagemaker.delete_endpoint_config(EndpointConfigName=config)
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    two = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=two)
+    assert settled(client, name)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    successor = endpoint_config(client, model)
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=successor)
+    assert settled(client, name)["EndpointConfigName"] == successor
+    sagemaker.delete_endpoint_config(EndpointConfigName=successor)
+    assert ask(client, name) == "3.0"
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 def test_deleting_an_endpoint_lets_requests_finish_and_leaves_no_process(client, sagemaker, data):
@@ -311,6 +319,7 @@ def test_metrics_and_logs_carry_awss_names(client, data):
     wait_until(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
     events = wait_until(lambda: logs.filter_log_events(logGroupName=group)["events"])
     assert any("environment" in event["message"] for event in events)
+    assert re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}", events[0]["logStreamName"])
 
 
 def test_a_crashed_process_is_replaced(client, data):

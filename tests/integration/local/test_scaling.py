@@ -75,6 +75,11 @@ def test_load_and_schedules_change_how_many_processes_run(client, autoscaling, d
         "Setting min capacity to 2 and max capacity to 2.",
         "Setting desired instance count to 2.",
     ]
+    causes = autoscaling.describe_scaling_activities(**target)["ScalingActivities"]
+    high, low = (alarm["AlarmName"] for alarm in policy["Alarms"])
+    assert causes[-1]["Cause"] == f"monitor alarm {high} in state ALARM triggered policy invocations"
+    alarms = client("cloudwatch").describe_alarms(AlarmNamePrefix=f"TargetTracking-endpoint/{name}/")["MetricAlarms"]
+    assert {alarm["AlarmName"]: alarm["Threshold"] for alarm in alarms} == {high: 60.0, low: 54.0}
     (found,) = autoscaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=target["ResourceId"])[
         "ScalingPolicies"
     ]

@@ -4,12 +4,14 @@ import gzip
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.local.actions import (
+    ROLE,
     bucket,
     csv_job,
     executed,
@@ -47,6 +49,12 @@ def logged(client, job: str, data_log: bool = False) -> dict[str, list[str]]:
         name: [e["message"] for e in logs.get_log_events(logGroupName=group, logStreamName=name)["events"]]
         for name in names
     }
+
+
+def data_log(client, job: dict) -> str:
+    return "\n".join(
+        line for lines in logged(client, job["TransformJobName"], data_log=True).values() for line in lines
+    )
 
 
 def requests_of(client, job: str) -> list[str]:
@@ -121,15 +129,14 @@ def test_a_shard_that_the_model_cannot_score_has_no_output_and_the_others_keep_t
     request = csv_job(data, stand_in_model(client, data, fail_on="666"), ModelClientConfig={"InvocationsMaxRetries": 0})
     job = run(client, request)
     assert job["TransformJobStatus"] == "Failed"
-    assert job["FailureReason"].startswith("AlgorithmError: See job logs for more information")
-    assert "in/bad.csv" in job["FailureReason"]
-    assert "cannot score 666" in job["FailureReason"]
+    assert job["FailureReason"] == "AlgorithmError: See job logs for more information"
+    assert f"{data}/in/bad.csv: cannot score 666" in data_log(client, job)
     assert set(objects(client, data)) == {"a.csv.out", "sub/b.csv.out"}
 
 
 def test_a_rejected_record_is_a_client_error(client, data):
     job = run(client, csv_job(data, stand_in_model(client, data, reject_on="30,3")))
-    assert job["FailureReason"].startswith("ClientError: See job logs for more information")
+    assert job["FailureReason"] == "ClientError: See job logs for more information"
 
 
 def test_answers_of_503_are_retried(client, data):
@@ -159,7 +166,7 @@ def test_the_data_log_has_all_that_the_container_said_of_a_failed_object(client,
 def test_a_swallowed_record_fails_the_join(client, data):
     job = run(client, csv_job(data, stand_in_model(client, data, swallow_on="20,2")))
     assert job["TransformJobStatus"] == "Failed"
-    assert "Fail to join" in job["FailureReason"]
+    assert "Fail to join" in data_log(client, job)
     assert set(objects(client, data)) == {"sub/b.csv.out"}
 
 
@@ -175,10 +182,10 @@ def test_an_output_bucket_that_does_not_exist_is_named(client, data):
     assert run(client, request)["FailureReason"].startswith("ClientError: Failed to upload to s3://nobodys-bucket/out/")
 
 
-def test_a_server_that_does_not_start_is_quoted_in_the_failure(client, data):
+def test_a_server_that_does_not_start_is_quoted_in_the_data_log(client, data):
     job = run(client, csv_job(data, stand_in_model(client, data, crash="no such estimator")))
-    assert job["FailureReason"].startswith("AlgorithmError")
-    assert "no such estimator" in job["FailureReason"]
+    assert job["FailureReason"].startswith("AlgorithmError: Model container failed to respond to ping.")
+    assert "no such estimator" in data_log(client, job)
 
 
 def test_a_missing_artifact_is_named(client, data):
@@ -327,7 +334,71 @@ def test_step_functions_waits_for_the_job_and_returns_its_description(client, da
     output = json.loads(execution["output"])
     assert output["TransformJobStatus"] == "Completed"
     assert output["TransformEndTime"] > 1_600_000_000_000
+    assert (output["TransformInput"]["CompressionType"], output["TransformOutput"]["KmsKeyId"]) == ("None", "")
     assert "a.csv.out" in objects(client, data)
+
+
+def test_a_state_machine_makes_an_endpoint_and_asks_it(client, data):
+    name, model = random_name("chain"), stand_in_model(client, data)
+    ready = {"Variable": "$.found.EndpointStatus", "StringEquals": "InService", "Next": "Ask"}
+    variant = {"VariantName": "v", "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    named = {"EndpointName": name, "EndpointConfigName": name}
+
+    def task(resource: str, parameters: dict, **more: Any) -> dict:
+        return {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "Parameters": parameters, **more}
+
+    states = {
+        "Config": task(
+            "sagemaker:createEndpointConfig",
+            {"EndpointConfigName": name, "ProductionVariants": [variant]},
+            Next="Create",
+        ),
+        "Create": task("sagemaker:createEndpoint", named, Next="Look"),
+        "Look": task("aws-sdk:sagemaker:describeEndpoint", {"EndpointName": name}, ResultPath="$.found", Next="Ready"),
+        "Ready": {"Type": "Choice", "Choices": [ready], "Default": "Wait"},
+        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Look"},
+        "Ask": task(
+            "aws-sdk:sagemakerruntime:invokeEndpoint",
+            {"EndpointName": name, "Body": "1,2", "ContentType": "text/csv", "Accept": "text/csv"},
+            End=True,
+        ),
+    }
+    execution = executed(client, state_machine(client, {"StartAt": "Config", "States": states}))
+    assert execution["status"] == "SUCCEEDED", execution
+    answer = json.loads(execution["output"])
+    assert (answer["Body"], answer["InvokedProductionVariant"]) == ("3.0", "v")
+    client("sagemaker").delete_endpoint(EndpointName=name)
+
+
+def test_an_express_state_machine_cannot_wait_for_a_job(client, data):
+    task = {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTransformJob.sync", "End": True}
+    definition = json.dumps({"StartAt": "T", "States": {"T": task}})
+    with pytest.raises(ClientError, match=r"does not support '\.sync' service integration") as caught:
+        client("stepfunctions").create_state_machine(
+            name=random_name("express"), definition=definition, roleArn=ROLE, type="EXPRESS"
+        )
+    assert caught.value.response["Error"]["Code"] == "InvalidDefinition"
+
+
+def test_resources_are_found_by_their_tags_and_tagged_from_outside(client, data):
+    team, tagging = random_name("team"), client("resourcegroupstaggingapi")
+    request = csv_job(data, stand_in_model(client, data), Tags=[{"Key": "team", "Value": team}])
+    arn = run(client, request)["TransformJobArn"]
+    wanted = [{"Key": "team", "Values": [team]}]
+    found = tagging.get_resources(TagFilters=wanted, ResourceTypeFilters=["sagemaker"])["ResourceTagMappingList"]
+    assert found == [{"ResourceARN": arn, "Tags": [{"Key": "team", "Value": team}]}]
+    tagging.tag_resources(ResourceARNList=[arn], Tags={"stage": "dev"})
+    tagging.untag_resources(ResourceARNList=[arn], TagKeys=["team"])
+    assert client("sagemaker").list_tags(ResourceArn=arn)["Tags"] == [{"Key": "stage", "Value": "dev"}]
+    gone = tagging.tag_resources(ResourceARNList=[f"{arn}-x"], Tags={"a": "b"})["FailedResourcesMap"]
+    assert gone[f"{arn}-x"]["ErrorCode"] == "InvalidParameterException"
+
+
+def test_the_input_can_be_filtered_without_assembling_lines(client, data):
+    request = csv_job(data, stand_in_model(client, data), DataProcessing={"InputFilter": "$[1:]"})
+    del request["TransformOutput"]["AssembleWith"]
+    assert run(client, request)["TransformJobStatus"] == "Completed"
+    assert objects(client, data)["a.csv.out"].split() == ["11.0", "22.0"]
 
 
 def test_step_functions_sees_a_failed_job_as_task_failed_with_the_job_as_cause(client, data):
@@ -364,9 +435,10 @@ def test_the_states_of_a_job_are_events(client, data, events):
     assert (ended["source"], ended["resources"]) == ("aws.sagemaker", [job["TransformJobArn"]])
     for name in ("CreationTime", "TransformStartTime", "TransformEndTime"):
         assert detail[name] == round(job[name].timestamp() * 1000)
-    asked = {name: value for name, value in request.items() if name != "Tags"}
     assert detail == {
-        **asked,
+        **request,
+        "TransformInput": {**request["TransformInput"], "CompressionType": "None"},
+        "TransformOutput": {**request["TransformOutput"], "KmsKeyId": ""},
         **{name: detail[name] for name in ("CreationTime", "TransformStartTime", "TransformEndTime")},
         "TransformJobArn": job["TransformJobArn"],
         "TransformJobStatus": "Completed",
@@ -415,7 +487,8 @@ def test_an_object_that_the_manifest_names_in_vain_fails_and_the_others_are_kept
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     source.update(S3DataType="ManifestFile", S3Uri=f"s3://{data}/list")
     job = run(client, request)
-    assert re.search(r"^ClientError: .*in/nobody.csv: Failed to read the object: .*NoSuchKey", job["FailureReason"])
+    assert job["FailureReason"] == "ClientError: See job logs for more information"
+    assert re.search(r"in/nobody.csv: Failed to read the object: .*NoSuchKey", data_log(client, job))
     assert objects(client, data).keys() == {"a.csv.out"}
 
 
@@ -527,11 +600,12 @@ def test_captured_data_are_manifests_and_each_record_gets_an_id(client, data):
 def test_a_request_without_an_answer_in_time_is_named_in_awss_words(client, data):
     limits = {"InvocationsTimeoutInSeconds": 1, "InvocationsMaxRetries": 0}
     job = run(client, csv_job(data, stand_in_model(client, data, slow=20), ModelClientConfig=limits))
-    assert "Model server did not respond to /invocations request within 1 seconds" in job["FailureReason"]
+    assert "Model server did not respond to /invocations request within 1 seconds" in data_log(client, job)
 
 
 def test_a_server_that_ends_meanwhile_fails_the_job_and_written_objects_stay(client, data):
     request = csv_job(data, stand_in_model(client, data, exit_on="30,3"), MaxConcurrentTransforms=1)
     job = run(client, request)
-    assert job["FailureReason"].startswith("AlgorithmError: See job logs for more information. The model server")
+    assert job["FailureReason"] == "AlgorithmError: See job logs for more information"
+    assert "The model server has exited" in data_log(client, job)
     assert objects(client, data).keys() == {"a.csv.out"}
