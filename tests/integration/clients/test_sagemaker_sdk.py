@@ -1,11 +1,13 @@
-"""The SageMaker Python SDK v3 against the local cloud: resources, Transformer, ModelBuilder in four kinds."""
+"""The SageMaker Python SDK v3 against the local cloud: resources, Transformer, ModelBuilder in all kinds."""
 
 import importlib
+import io
 import json
 import logging
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
@@ -199,3 +201,35 @@ def test_model_builder_deploys_for_batch_transform(sdk, client, builder, data):
     transformer.transform(f"s3://{data}/in/", content_type="text/csv", split_type="Line", wait=False, logs=False)
     transformer.latest_transform_job.wait(poll=1)
     assert json.loads(output(client, f"s3://{data}/built/")) == pytest.approx(PREDICTIONS)
+
+
+def test_model_builder_packs_code_that_is_given_as_a_class(sdk, session, trained, tmp_path):
+    class Regression(sdk.InferenceSpec):
+        def load(self, model_dir):
+            import joblib
+
+            return joblib.load(f"{model_dir}/model.joblib")
+
+        def invoke(self, rows, model):
+            return model.predict(rows)
+
+    (tmp_path / "model.joblib").write_bytes(trained)
+    rows = np.array([[1.0, 2.0], [3.0, 4.0]])
+    builder = sdk.ModelBuilder(
+        inference_spec=Regression(),
+        schema_builder=sdk.SchemaBuilder(rows, np.array(PREDICTIONS, dtype=float)),
+        model_server=sdk.ModelServer.TORCHSERVE,
+        image_uri="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker",
+        model_path=str(tmp_path),
+        role_arn=ROLE,
+        sagemaker_session=session,
+        instance_type="ml.m5.large",
+        dependencies={"auto": False},
+    )
+    builder.build()
+    endpoint = deployed(builder)
+    body = io.BytesIO()
+    np.save(body, rows)
+    answer = endpoint.invoke(body=body.getvalue(), content_type="application/x-npy", accept="application/x-npy")
+    assert np.load(io.BytesIO(answer.body.read())) == pytest.approx(PREDICTIONS)
+    endpoint.delete()

@@ -60,6 +60,29 @@ def test_the_four_hooks_run_in_order(opened, tmp_path, image):
         assert answer.headers["content-type"].startswith("text/plain")
 
 
+SPELLED_OUT = """
+from pathlib import Path
+import neighbour
+
+def model_fn(model_dir):
+    assert model_dir == "/opt/ml/model"
+    with open("/opt/ml/model/weights.txt") as file:
+        return file.read()
+
+def transform_fn(model, body, content_type, accept):
+    name = "weights"
+    again = Path(f"/opt/ml/model/{name}.txt").read_text()
+    return " ".join([model, again, neighbour.WHERE, "/opt/ml/models"]), "text/plain"
+"""
+
+
+@pytest.mark.parametrize("image", ["scikit-learn", "pytorch"])
+def test_a_script_may_spell_out_where_aws_has_the_model(opened, tmp_path, image):
+    files = {"weights.txt": b"42", "code/neighbour.py": b'WHERE = "/opt/ml/model"'}
+    answer = ask(opened(image, SPELLED_OUT, files=files), "", "text/csv", "text/plain")
+    assert text(answer) == f"42 42 {tmp_path / 'model'} /opt/ml/models"
+
+
 @pytest.mark.parametrize("image", ["scikit-learn", "pytorch", "huggingface"])
 def test_transform_fn_alone_does_everything(opened, image):
     script = """

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import toolkit_literals
 from toolkit_settings import Settings
 
 logger = logging.getLogger("toolkit")
@@ -44,6 +45,7 @@ def optional_script(settings: Settings) -> ModuleType | None:
 
 
 def _import(settings: Settings) -> ModuleType:
+    toolkit_literals.replace_below(settings.code_dir, settings.model_dir)
     sys.path.insert(0, str(settings.code_dir))  # so that the script can import its neighbours
     return importlib.import_module(settings.module)
 
