@@ -149,9 +149,10 @@ def test_an_endpoint_answers_and_scales(served, tmp_path):
     metric = "PredefinedMetricSpecification={PredefinedMetricType=SageMakerVariantInvocationsPerInstance}"
     policy = ["--policy-name", "load", "--policy-type", "TargetTrackingScaling"]
     policy += ["--target-tracking-scaling-policy-configuration", f"TargetValue=1000,{metric}"]
-    policy_arn = answer(scaling, "put-scaling-policy", *target, *policy)["PolicyARN"]
+    made = answer(scaling, "put-scaling-policy", *target, *policy)
+    assert len(made["Alarms"]) == 2
     listing = [scaling, "describe-scaling-policies", *target[:4]]
-    assert text(*listing, "--query", "ScalingPolicies[].PolicyARN") == policy_arn
+    assert text(*listing, "--query", "ScalingPolicies[].PolicyARN") == made["PolicyARN"]
     capacity = "ScalableTargets[].[MinCapacity,MaxCapacity]"
     found = text(scaling, "describe-scalable-targets", *target[:4], "--query", capacity)
     assert found.split() == ["1", "2"]
