@@ -271,9 +271,12 @@ IGNORED = (
     "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
     "EventBridge Scheduler: at most three retries, within a second; their maximum age is not looked at",
     "Step Functions: an execution's own TimeoutSeconds is ignored; a task that times out leaves its transform job",
-    "SageMaker: it has models, batch transform jobs and endpoints; whatever else there is is refused by name",
-    "SageMaker: what runs in place of an image is said in docs/containers.md; no image is pulled",
-    "SageMaker: VPC, keys, isolation and instance sizes have no effect",
+    "Step Functions: the history of a task that waits for a job has no TaskSubmitted",
+    "SageMaker: it has models, their registry, batch transform jobs, endpoints and Search; all else is refused by name",
+    "SageMaker: multi-model containers, shadow variants and inference components are refused by name",
+    "SageMaker: what runs in place of an image is said in docs/containers.md; none is pulled, so none has a digest",
+    "SageMaker: whether a model's data exist shows when its container starts, not when the model is created",
+    "SageMaker: VPC, keys and instance sizes have no effect; isolation only keeps packages from being installed",
     "endpoints: at most 8 real processes per variant (serverless: 2 on demand); counts and metrics show more",
     "endpoints: an instance is this machine: its memory and disk are what MemoryUtilization and DiskUtilization are of",
     "endpoints: a client that leaves a streamed answer is noticed at the model's next part",
@@ -605,6 +608,8 @@ def _runtime_error(error: ApiError) -> tuple:
     if isinstance(error, ModelError):
         body["OriginalStatusCode"], body["OriginalMessage"] = error.original_status, error.original_message
         body["LogStreamArn"] = error.log_stream_arn
+        by_client = 400 <= error.original_status < 500
+        body["ErrorCode"] = "CLIENT_ERROR_FROM_MODEL" if by_client else "INTERNAL_FAILURE_FROM_MODEL"
     headers = {"Content-Type": "application/json"} | ({"x-amzn-ErrorType": error.code} if error.code else {})
     return error.status, headers, json.dumps(body).encode()
 

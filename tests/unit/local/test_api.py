@@ -6,9 +6,9 @@ import re
 import pytest
 
 from tests.unit.local.control_plane import ARN, HERE, ROLE, FakeCloud, config, control_plane, job, model
-from turnout.local.emulator import _sagemaker_arn
+from turnout.local.emulator import _runtime_error, _sagemaker_arn
 from turnout.local.sagemaker import validation
-from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
+from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, ModelError, NotEmulated, NotFound, UnknownOperation
 from turnout.local.sagemaker.ports import Scope
 
 
@@ -346,3 +346,20 @@ def test_iam_sees_which_resource_a_request_is_about(path, request_, resource):
 @pytest.mark.parametrize("body", [b"{}", b"{", b"[]", b""])
 def test_iam_sees_any_resource_where_a_request_names_none(body):
     assert _sagemaker_arn(HERE, "/", body) == "*"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(415, "CLIENT_ERROR_FROM_MODEL"), (502, "INTERNAL_FAILURE_FROM_MODEL"), (0, "INTERNAL_FAILURE_FROM_MODEL")],
+)
+def test_the_body_of_a_models_error_says_whose_fault_it_is(status, code):
+    """As in https://github.com/aws/sagemaker-tensorflow-serving-container/issues/109."""
+    answered, headers, body = _runtime_error(ModelError("words", status, "own words", "arn"))
+    assert (answered, headers["x-amzn-ErrorType"]) == (424, "ModelError")
+    assert json.loads(body) == {
+        "ErrorCode": code,
+        "LogStreamArn": "arn",
+        "Message": "words",
+        "OriginalMessage": "own words",
+        "OriginalStatusCode": status,
+    }
