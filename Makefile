@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export CDK_DISABLE_CLI_TELEMETRY := 1
 
-.PHONY: demo test lint format bench switch-drill docs install install-all clean pr
+.PHONY: demo test lint format bench switch-drill soak docs install install-all clean pr
 
 demo: install                   ## The main job, end to end, on the local cloud
 	@$(BIN)/turnout demo
@@ -28,11 +28,14 @@ format: install-all             ## Put the code into its one form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: install-all              ## The benchmarks behind docs/performance.md (by hand; never part of the suite)
-	@for script in benchmarks/synth.py benchmarks/prepare.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/synth.py benchmarks/prepare.py benchmarks/local_overhead.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 switch-drill: install-all       ## All thirty switches under load, then ten failures in the midst of one (half an hour)
 	@$(BIN)/python -m benchmarks.switch_drill
 	@$(BIN)/python -m benchmarks.switch_failures
+
+soak: install-all               ## Ten minutes of transform jobs and endpoints on the local cloud, and what they leave behind
+	@$(BIN)/python -m benchmarks.local_soak
 
 docs: install-all               ## Regenerate the configuration reference and the JSON Schema
 	@$(BIN)/python -m turnout.config.generate

@@ -285,22 +285,73 @@ def down(state_dir: StateOption = DEFAULT_STATE) -> None:
 
 @local_app.command(name="status")
 def local_status(state_dir: StateOption = DEFAULT_STATE, as_json: JsonOption = False) -> None:
-    """Say whether the local cloud runs, where its log is, and what it ignores."""
+    """Say whether the local cloud runs, what runs in it, where its log is, and what it ignores."""
     from turnout.local import control
 
     cloud = control.status(state_dir)
-    ignored = control.describe(cloud)["ignored"] if cloud else []
+    told = control.describe(cloud) if cloud else {"ignored": [], "counts": {}, "versions": {}}
+    processes = len(control.processes(state_dir)) if cloud else 0
     if as_json:
-        _print_json({"running": cloud is not None, "endpoint": cloud and cloud.endpoint, "ignored_here": ignored})
+        body = {"running": cloud is not None, "endpoint": cloud and cloud.endpoint, "processes": processes}
+        more = {"counts": told["counts"], "versions": told["versions"], "ignored_here": told["ignored"]}
+        _print_json(body | more)
         return
     if cloud is None:
         out.print("Not running.")
         return
-    out.print(f"Running on {cloud.endpoint} (pid {cloud.pid}).")
+    out.print(f"Running on {cloud.endpoint} (pid {cloud.pid}, {processes} processes).")
     out.print(f"Log: {cloud.log_file}", markup=False)
-    out.print("Ignored here, though AWS would act on it:")
-    for line in ignored:
-        out.print(f"  - {line}", markup=False)
+    out.print("Versions: " + ", ".join(f"{name} {version}" for name, version in told["versions"].items()))
+    out.print("In it: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told["counts"].items()))
+    _print_ignored(told["ignored"])
+
+
+def _print_ignored(sentences: list[str]) -> None:
+    """Print sentences under the part of the cloud that each begins with."""
+    out.print("Ignored here, though AWS would act on it, or done otherwise:")
+    last = ""
+    for sentence in sentences:
+        part, _, rest = sentence.partition(": ")
+        if part != last:
+            out.print(f"  {part}", markup=False)
+        out.print(f"    - {rest}", markup=False)
+        last = part
+
+
+@local_app.command()
+def doctor(
+    source: Annotated[str, typer.Argument(help="A template, a folder of templates (cdk.out), or a deployed stack.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything is missing or ignored.")] = False,
+    state_dir: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Name every resource and property of a template that the local cloud will not act on."""
+    from turnout.local import control
+    from turnout.local import doctor as examining
+
+    templates = examining.read(source, lambda: control.client(control.require(state_dir), "cloudformation"))
+    found = {name: examining.examine(template) for name, template in templates.items()}
+    if as_json:
+        _print_json({name: [finding.to_body() for finding in findings] for name, findings in found.items()})
+    else:
+        for name, findings in found.items():
+            _print_findings(name, findings, examining.areas(templates[name]))
+    if strict and not all(examining.strictly(findings) for findings in found.values()):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print_findings(name: str, findings: list, areas: list[str]) -> None:
+    """Print findings, those that say the same of several resources once."""
+    out.print(f"{name}: {len(findings)} finding(s).", style="bold", markup=False)
+    alike: dict[tuple, list[str]] = {}
+    for each in findings:
+        alike.setdefault((each.severity, each.type, each.property, each.meaning), []).append(each.resource)
+    for (severity, kind, path, meaning), resources in alike.items():
+        more = f" and {len(resources) - 2} more" if len(resources) > 2 else ""
+        what = f"{kind} {path}".rstrip()
+        out.print(f"  {severity:<9} {what}: {meaning} ({', '.join(resources[:2])}{more})", markup=False)
+    if areas:
+        out.print(f"  `turnout local status` says what holds for all: {', '.join(areas)}.", style="dim", markup=False)
 
 
 @local_app.command()

@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from turnout.local import metric_math
+
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
@@ -53,3 +55,50 @@ def evaluate(alarm: Mapping[str, Any], values: Sequence[float | None]) -> tuple[
     if treat == "ignore" and sum(breaching) < needed and None in values:
         return alarm.get("StateValue", "OK"), reason
     return ("ALARM" if sum(breaching) >= needed else "OK"), f"Threshold Crossed: {reason}"
+
+
+def check_metrics(queries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise metric_math.NotSupported when an alarm's Metrics cannot be worked out here."""
+    if len(_returned(queries)) != 1:
+        raise metric_math.NotSupported("exactly one of an alarm's Metrics has ReturnData")
+    ids = [query["Id"] for query in queries]
+    below: dict[str, set[str]] = {}
+    for query in queries:
+        names = metric_math.names(query["Expression"], ids) if query.get("Expression") else set()
+        below[query["Id"]] = names
+    while leaves := {identity for identity, names in below.items() if not names & below.keys()}:
+        below = {identity: names for identity, names in below.items() if identity not in leaves}
+    if below:
+        raise metric_math.NotSupported(f"the metric expressions {sorted(below)} refer to each other")
+
+
+def metric_period(queries: Sequence[Mapping[str, Any]]) -> int:
+    """Return the period, in seconds, of what an alarm's Metrics give."""
+    (query,) = _returned(queries)
+    periods = [each["MetricStat"]["Period"] for each in queries if each.get("MetricStat")]
+    return int(query.get("Period") or (query.get("MetricStat") or {}).get("Period") or max(periods, default=60))
+
+
+def metric_values(
+    queries: Sequence[Mapping[str, Any]], measured: Callable[[Mapping[str, Any]], metric_math.Series]
+) -> metric_math.Series:
+    """Return what an alarm's Metrics give per period; `measured` returns the series of one MetricStat."""
+    known = {query["Id"]: measured(query["MetricStat"]) for query in queries if query.get("MetricStat")}
+    measured_ids, by_id = list(known), {query["Id"]: query for query in queries}
+    period = float(metric_period(queries))
+
+    def value(identity: str) -> metric_math.Series:
+        if identity not in known:
+            expression = by_id[identity]["Expression"]
+            needed = [*measured_ids, *(n for n in metric_math.names(expression, list(by_id)) if n not in measured_ids)]
+            given = {name: value(name) for name in needed}
+            known[identity] = metric_math.evaluate(
+                metric_math.parse(expression, list(by_id)), given, period, measured_ids
+            )
+        return known[identity]
+
+    return value(_returned(queries)[0]["Id"])
+
+
+def _returned(queries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [query for query in queries if str(query.get("ReturnData", True)).lower() == "true"]

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from turnout.local.sagemaker.artifact import remove
+
 ACCOUNT, REGION = "000000000000", "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 30
 ROOT = Path(__file__).resolve().parents[2]
+SAGEMAKER_SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
 
 
 class LocalCloudError(RuntimeError):
@@ -151,12 +153,23 @@ def reset(cloud: LocalCloud) -> None:
 
 
 def describe(cloud: LocalCloud) -> dict[str, Any]:
-    """Return `{pid, now, clock_offset_seconds, the faults by name, time_scale, ignored: [sentence, ...]}`."""
+    """Return `{pid, now, clock_offset_seconds, the faults by name, time_scale, counts, versions, ignored}`.
+
+    `counts` and `versions` are by name; `ignored` is sentences, each of which begins with the part that it is about.
+    """
     return _ask(cloud, urllib.request.Request(f"{cloud.endpoint}/_turnout/status"))
 
 
+def client(cloud: LocalCloud, service: str) -> Any:
+    """Return a boto3 client of this cloud."""
+    import boto3
+
+    keys = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "local", "region_name": REGION}
+    return boto3.session.Session(**keys).client(service, endpoint_url=cloud.endpoint)
+
+
 def environ(cloud: LocalCloud) -> dict[str, str]:
-    """Return the variables with which plain `cdk`, `aws`, boto3 and localstack-client talk to this cloud."""
+    """Return the variables with which plain `cdk`, `aws`, boto3, the SageMaker SDK and others talk to this cloud."""
     return {
         "AWS_ENDPOINT_URL": cloud.endpoint,
         "AWS_ACCESS_KEY_ID": ACCOUNT,
@@ -173,6 +186,8 @@ def environ(cloud: LocalCloud) -> dict[str, str]:
         "CDK_DISABLE_LEGACY_EXPORT_WARNING": "1",
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         "LOCALSTACK_HOST": f"127.0.0.1:{cloud.port}",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(SAGEMAKER_SDK_SETTINGS),
+        "SAGEMAKER_VALIDATE_ROLE": "false",  # any role will do here, as IAM is not enforced; the SDK looks for it
     }
 
 
@@ -254,7 +269,7 @@ def _clear_leftovers(state_dir: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     (state_dir / "local.json").unlink(missing_ok=True)
-    shutil.rmtree(state_dir / "tmp", ignore_errors=True)
+    remove(state_dir / "tmp")
 
 
 def _belongs(command: str, state_dir: Path) -> bool:

@@ -5,194 +5,318 @@ from AWS in a way that our stacks would notice. No file of ministack is changed.
 `HOOKS`, and `check_hooks` refuses to start on a version that lacks one: an upgrade is a review of this file.
 """
 
+import asyncio
 import contextlib
 import importlib
 import importlib.metadata
+import inspect
 import itertools
 import json
 import logging
 import os
+import platform
 import random
 import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from turnout.local import alarms, emf, schedules, shifting
+from turnout import __version__
+from turnout.local import alarms, emf, metric_math, reads, schedules, shifting, streams
 from turnout.local.autoscaling.api import Autoscaling
 from turnout.local.autoscaling.cloudformation import resource_types as autoscaling_types
 from turnout.local.autoscaling.scaler import Scaler
 from turnout.local.faults import Faults
 from turnout.local.lambda_pool import Pool
-from turnout.local.sagemaker import cloudformation, stepfunctions
+from turnout.local.sagemaker import cloudformation, stepfunctions, validation
 from turnout.local.sagemaker.errors import ApiError, ModelError, NotEmulated
-from turnout.local.sagemaker.hosting.invocations import Request
+from turnout.local.sagemaker.hosting.invocations import Stream
+from turnout.local.sagemaker.hosting.requests import Request
 from turnout.local.sagemaker.ports import Scope
 from turnout.local.sagemaker.service import SageMaker
 
 TESTED_VERSION = "1.5.33"
 ACCOUNT, REGION = "000000000000", "us-east-1"
+JSON = "application/x-amz-json-1.1"
 TICK_SECONDS = 1
 ALARM_TICKS = 5  # ordinary alarms are looked at every so many ticks, those that scale something at each
 SCALING_ACTION = "arn:aws:autoscaling:"
+MOST_INVOCATIONS = 1000  # at a time
 MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
 END_OF_LOG = "\x1eTURNOUT-END"
 LOG_END_WAIT_SECONDS = 1.0
+LANE_TICK_SECONDS = 0.1  # how long a shard's thread sleeps at most: it may be switched off meanwhile
 
-#: module of ministack -> names in it that this file reads or replaces ("Class.member" for members).
+#: module of ministack -> names in it that this file reads or replaces ("Class.member" for members), functions with
+#: the names of their parameters.
 HOOKS = {
     "ministack.app": [
-        "app",
+        "app(scope, receive, send)",
         "SERVICE_HANDLERS",
         "SERVICE_REGISTRY",
         "_loaded_modules",
         "_state_map",
-        "_lazy_handler",
-        "_reset_all_state",
-        "pin_request_origin",
+        "_lazy_handler(module_name)",
+        "_reset_all_state()",
+        "pin_request_origin(source_ip, secure_transport)",
     ],
-    "ministack.core.router": ["SERVICE_PATTERNS"],
-    "ministack.core.iam_actions": ["SERVICE_TO_IAM_NAMESPACE", "_BOTOCORE_SERVICE_MAP", "extract_resource_arn"],
+    "ministack.core.router": [
+        "SERVICE_PATTERNS",
+    ],
+    "ministack.core.iam_actions": [
+        "SERVICE_TO_IAM_NAMESPACE",
+        "_BOTOCORE_SERVICE_MAP",
+        "extract_resource_arn(service, method, path, headers, body, query_params, region, account_id)",
+    ],
     "ministack.core.responses": [
-        "get_account_id",
-        "get_region",
-        "request_scope",
-        "json_response",
-        "error_response_json",
-        "new_uuid",
+        "get_account_id()",
+        "get_region()",
+        "request_scope(account_id, region)",
+        "json_response(data, status, content_type)",
+        "error_response_json(code, message, status, extra, message_key, content_type)",
+        "StreamingResponse",
+        "new_uuid()",
     ],
-    "ministack.core.arn": ["parse_arn"],
-    "ministack.core.concurrency": ["run_reentrant"],
+    "ministack.core.arn": [
+        "parse_arn(value)",
+    ],
     "ministack.core.lambda_runtime": [
         "_PYTHON_WORKER_SCRIPT",
         "_lock",
         "_workers",
-        "_worker_key",
-        "_worker_class_for",
-        "kill_workers",
-        "reset",
-        "acquire_worker",
-        "release_worker",
-        "invalidate_worker",
-        "Worker.invoke",
-        "Worker._drain_stderr_bounded",
+        "_worker_key(func_name, config, qualifier)",
+        "_worker_class_for(config)",
+        "kill_workers(workers)",
+        "reset()",
+        "acquire_worker(func_name, config, code_zip, qualifier, max_concurrency)",
+        "release_worker(worker)",
+        "invalidate_worker(func_name, qualifier, account, region)",
+        "Worker.invoke(self, event, request_id, trace_id, depth, durable, invoked_function_arn)",
+        "Worker._drain_stderr_bounded(self, first_line_wait, idle_confirm, hard_cap)",
     ],
     "ministack.services.lambda_svc": [
         "_functions",
-        "_emit_lambda_logs",
-        "_emit_lambda_metrics",
-        "_execute_function_warm",
-        "_execute_function_with_config_scope",
-        "acquire_worker",
-        "release_worker",
-        "invalidate_worker",
-        "_get_func_record_for_ref",
-        "_invoke",
-        "_qualifier_from_path_or_query",
-        "_resolve_name_and_qualifier",
-        "_update_alias",
+        "_emit_lambda_logs(func, request_id, log_text, error, duration_ms, log_source)",
+        "_emit_lambda_metrics(function_name, duration_ms, error, throttle)",
+        "_execute_function_warm(func, event, request_id)",
+        "_execute_function_with_config_scope(func, event)",
+        "acquire_worker(func_name, config, code_zip, qualifier, max_concurrency)",
+        "release_worker(worker)",
+        "invalidate_worker(func_name, qualifier, account, region)",
+        "_apply_filter_criteria(records, esm)",
+        "_create_esm(data)",
+        "_cross_account_read_blocked(stream_arn, func_rec, func_name)",
+        "_dynamodb_stream_positions",
+        "_dynamodb_stream_positions_lock",
+        "_dynamodb_stream_table_from_arn_spec(spec)",
+        "_esms",
+        "_execute_function(func, event)",
+        "_get_func_record_for_qualifier(name, qualifier)",
+        "_init_stream_position(esm_id, source_arn, starting)",
+        "_iter_all_esms()",
+        "_kinesis_positions",
+        "_kinesis_stream_name_from_arn_spec(spec)",
+        "_poll_dynamodb_streams()",
+        "_poll_kinesis()",
+        "_put_provisioned_concurrency(func_name, qualifier, data)",
+        "_get_func_record_for_ref(function_ref)",
+        "_invoke(name, event, headers, path_qualifier, query_params)",
+        "_qualifier_from_path_or_query(path_qualifier, query_params)",
+        "_resolve_name_and_qualifier(name_or_arn)",
+        "_update_alias(func_name, alias_name, data)",
     ],
     "ministack.services.cloudwatch": [
         "_alarms",
         "_metrics",
-        "_calc_stats",
-        "_stat_value",
-        "_dims_key",
-        "_metric_bucket",
-        "_evaluate_alarm",
-        "_evaluate_all_alarms",
-        "_evaluate_parent_alarms",
-        "_record_history",
-        "_dispatch_alarm_actions",
+        "_calc_stats(points)",
+        "_stat_value(stats, stat_name, points)",
+        "_dims_key(dims)",
+        "_metric_bucket(key)",
+        "_evaluate_alarm(alarm)",
+        "_evaluate_parent_alarms(child, seen)",
+        "_record_history(alarm_name, old_state, new_state, reason, alarm_type, reason_data)",
+        "_dispatch_alarm_actions(alarm, old_state, new_state, reason)",
+        "_error(code, message, status, use_json, use_cbor)",
+        "_put_metric_alarm(params, cbor_data, is_cbor, is_json)",
+        "_delete_alarms(params, cbor_data, is_cbor, is_json)",
     ],
-    "ministack.services.dynamodb": ["_update_ttl", "_update_continuous_backups"],
+    "ministack.services.dynamodb": [
+        "_update_ttl(data)",
+        "_update_continuous_backups(data)",
+        "_tables",
+        "_update_table(data)",
+        "stream_records_since(table_name, position, limit, account_id, region)",
+        "stream_start_position(table_name, account_id, region)",
+    ],
     "ministack.services.eventbridge": [
-        "_parse_cron_fields",
-        "_cron_next_fire",
-        "_invoke_target",
-        "_dispatch_to_sqs",
-        "_put_events",
+        "_parse_cron_fields(expr)",
+        "_cron_next_fire(fields, after_dt)",
+        "_invoke_target(target, event, rule, view)",
+        "_dispatch_to_sqs(spec, payload, sqs_parameters)",
+        "_put_events(data, allow_aws_source)",
     ],
-    "ministack.services.scheduler": ["_schedules", "_tick_schedules", "_SCHEDULE_TICK_INTERVAL"],
-    "ministack.services.apigateway": ["handle_execute", "find_api_scope"],
-    "ministack.services.sqs": ["_queues", "_queue_by_arn"],
+    "ministack.services.scheduler": [
+        "_schedules",
+        "_tick_schedules()",
+        "_SCHEDULE_TICK_INTERVAL",
+    ],
+    "ministack.services.apigateway": [
+        "handle_execute(api_id, stage, path, method, headers, body, query_params, raw_query_string)",
+        "find_api_scope(api_id)",
+    ],
+    "ministack.services.sqs": [
+        "_queues",
+        "_queue_by_arn(arn)",
+        "_receive_messages_for_esm(queue_url, max_number)",
+    ],
     "ministack.services.s3": [
         "S3_NS",
-        "_put_bucket_encryption",
-        "_delete_bucket_encryption",
-        "_put_bucket_lifecycle",
-        "_delete_bucket_lifecycle",
-        "_put_bucket_tagging",
-        "_delete_bucket_tagging",
-        "_resolve_sse_write_headers",
+        "_put_bucket_encryption(name, body)",
+        "_delete_bucket_encryption(name)",
+        "_put_bucket_lifecycle(name, body)",
+        "_delete_bucket_lifecycle(name)",
+        "_put_bucket_tagging(name, body)",
+        "_delete_bucket_tagging(name)",
+        "_put_bucket_ownership_controls(name, body)",
+        "_delete_bucket_ownership_controls(name)",
+        "_put_bucket_logging(name, body)",
+        "_resolve_sse_write_headers(headers, bucket_name)",
+        "_bucket_has_versions(name)",
+        "_buckets",
     ],
     "ministack.services.stepfunctions": [
         "_SERVICE_DISPATCH",
         "_AWS_SDK_SERVICE_MAP",
         "_AWS_SDK_ERROR_PREFIX",
         "_ExecutionError",
-        "_start_execution",
-        "_run_execution",
-        "_fail_execution",
+        "_start_execution(data)",
+        "_run_execution(exec_arn)",
+        "_fail_execution(execution, error, cause)",
         "_executions",
-        "_emit_execution_status_event",
+        "_emit_execution_status_event(execution)",
+        "_create_state_machine(data)",
     ],
-    "ministack.services.cloudformation": ["_stacks", "_ACTION_HANDLERS"],
-    "ministack.services.cloudformation.changesets": ["_find_change_set"],
-    "ministack.services.cloudformation.custom_resource": ["_HOST"],
-    "ministack.services.cloudformation.engine": ["_extract_deps", "_intrinsic_references", "_parse_template"],
-    "ministack.services.cloudformation.helpers": ["_error", "_p"],
-    "ministack.services.cloudformation.handlers": ["_resolve_stack"],
-    "ministack.services.cloudformation.stacks": ["_runs_on_worker_thread"],
+    "ministack.services.tagging": [
+        "_COLLECTORS",
+        "_WRITERS",
+        "_REMOVERS",
+        "_ResourceNotFound",
+    ],
+    "ministack.services.cloudformation": [
+        "_stacks",
+        "_ACTION_HANDLERS",
+    ],
+    "ministack.services.cloudformation.changesets": [
+        "_find_change_set(cs_name, stack_name)",
+    ],
+    "ministack.services.cloudformation.custom_resource": [
+        "_HOST",
+    ],
+    "ministack.services.cloudformation.engine": [
+        "_extract_deps(resource_def, all_resource_names)",
+        "_intrinsic_references(value)",
+        "_parse_template(template_body)",
+    ],
+    "ministack.services.cloudformation.helpers": [
+        "_error(code, message, status)",
+        "_p(params, key, default)",
+    ],
+    "ministack.services.cloudformation.handlers": [
+        "_resolve_stack(stack_name)",
+    ],
+    "ministack.services.cloudformation.stacks": [
+        "_runs_on_worker_thread(resource_type)",
+    ],
     "ministack.services.cloudformation.provisioners": [
         "_RESOURCE_HANDLERS",
         "_REPLACING_PROPERTIES",
         "_CUSTOM_NAME_REPLACEMENT",
         "_STACK_TAG_PROPERTY",
         "_S3_BUCKET_CONFIGURATIONS",
-        "_physical_name",
-        "_cfn_bool",
+        "_physical_name(stack_name, logical_id, lowercase, max_len, seeded)",
+        "_cfn_bool(value)",
+        "_cw_metric_alarm_record(name, props)",
+    ],
+    "ministack.services.iam": [
+        "_roles",
+    ],
+    "ministack.services.kinesis": [
+        "_ensure_base64(value)",
+        "_expire_records(stream)",
+        "_start_stream_encryption(data)",
+        "_stop_stream_encryption(data)",
+        "_streams",
     ],
 }
 
 #: What the local cloud accepts and does not act on, or does otherwise than AWS: `turnout local status` shows it.
+#: Each sentence begins with one of `AREAS`.
 IGNORED = (
-    "CloudFormation accepts unknown properties and bad values; cfn-lint and cdk-nag catch them in the suite",
-    "stack policies are stored, not enforced; deleting a stack deletes non-empty buckets",
-    "a change of a DynamoDB table's key schema is applied in place instead of replacing the table",
-    "S3: lifecycle rules and encryption settings are stored, not acted on; access logging is not emulated",
-    "IAM policies are not enforced (start with AUTH=true to enforce those of Lambda functions)",
-    "HTTP API routes with IAM authorisation need an Authorization header; signatures are not verified",
-    "Lambda memory limits are not enforced; a Lambda layer of another account is skipped, this Python's packages serve",
-    "Lambda runs on this machine's Python, whatever the function's runtime says",
-    "alarms look at periods back from now, not aligned to the clock; metric maths is not emulated",
+    "CloudFormation: unknown properties and bad values are accepted; `turnout local doctor` and cfn-lint name them",
+    "CloudFormation: stack policies are stored, not enforced; UpdatePolicy moves Lambda aliases only",
+    "S3: lifecycle rules and encryption settings are stored, not acted on; no access logs are written",
+    "IAM: policies are not enforced (start with AUTH=true to enforce those of Lambda functions)",
+    "API Gateway: routes with IAM authorisation need an Authorization header; signatures are not verified",
+    "Lambda: memory is not limited; a layer of another account is skipped, this Python's packages serve",
+    "Lambda: functions run on this machine's Python, whatever their runtime says",
+    "event sources: one batch of a shard at a time (ParallelizationFactor); no tumbling windows",
+    "Kinesis: splitting and merging shards drops the records of those that close; another ShardCount changes nothing",
+    "DynamoDB: capacity is not limited; stacks set no contributor insights, resource policies, Kinesis destinations",
+    "CloudWatch: alarms look at periods back from now, not aligned to the clock; GetMetricData knows no expressions",
+    "CloudWatch Logs: logs are kept until the cloud ends, whatever the retention",
     "EventBridge Scheduler: flexible time windows are ignored; a clock that jumps over several occurrences fires one",
-    "Step Functions ignores an execution's own TimeoutSeconds; a task that times out leaves its transform job running",
-    "SageMaker has models, batch transform jobs and endpoints; whatever else it offers is refused by name",
-    "models, jobs and endpoints: the model server of this repository runs in place of the image",
-    "models, jobs and endpoints: VPC, keys, isolation, data capture, instance and memory sizes have no effect",
-    "endpoints: at most 2 real processes per variant, whatever the instance count; counts and metrics show the count",
-    "endpoints: CPU, memory and disk metrics (/aws/sagemaker/Endpoints) are not published",
-    "endpoints: a configuration in use cannot be deleted, which AWS forbids in words only",
+    "EventBridge Scheduler: at most three retries, within a second; their maximum age is not looked at",
+    "Step Functions: an execution's own TimeoutSeconds is ignored; a task that times out leaves its transform job",
+    "Step Functions: the history of a task that waits for a job has no TaskSubmitted",
+    "SageMaker: it has models, their registry, batch transform jobs, endpoints and Search; all else is refused by name",
+    "SageMaker: multi-model containers, shadow variants and inference components are refused by name",
+    "SageMaker: what runs in place of an image is said in docs/containers.md; none is pulled, so none has a digest",
+    "SageMaker: whether a model's data exist shows when its container starts, not when the model is created",
+    "SageMaker: VPC, keys and instance sizes have no effect; isolation only keeps packages from being installed",
+    "endpoints: at most 8 real processes per variant (serverless: 2 on demand); counts and metrics show more",
+    "endpoints: an instance is this machine: its memory and disk are what MemoryUtilization and DiskUtilization are of",
+    "endpoints: a client that leaves a streamed answer is noticed at the model's next part",
+    "endpoints: MaximumExecutionTimeoutInSeconds of a deployment is not enforced",
     "endpoints: rolling deployments go blue/green, in the same steps",
-    "waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times and gauges is a second here",
-    "containers start in their own time, and the time-outs of requests are real",
-    "asynchronous requests: a stopped or deleted endpoint forgets its queue; at most 16 are worked on at a time",
-    "Application Auto Scaling knows instance counts of endpoint variants, target tracking and step policies",
-    "CodeDeploy shifts Lambda aliases that CloudFormation updates; hooks, servers and own configurations are refused",
-    "a stack that rolls back after a shift was complete moves the alias back at once",
-    "Kinesis and DynamoDB stream event sources retry a failing batch for ever and ignore batching windows",
+    "endpoints: a stopped or deleted one forgets its queue of asynchronous requests; 16 at most are under way",
+    "time: waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times, gauges is a second here",
+    "time: containers start in their own time, and the time-outs of requests are real",
+    "Application Auto Scaling: it scales variants of endpoints only; no predictive policies, no metric maths",
+    "Application Auto Scaling: target tracking looks at its metric by itself; its two alarms only show where it stands",
+    "CodeDeploy: it shifts Lambda aliases that CloudFormation updates; hooks, servers, own configurations are refused",
+    "CodeDeploy: a stack that rolls back after a shift was complete moves the alias back at once",
 )
+#: What a sentence above begins with -> beginnings of the resource types that it matters to.
+AREAS: dict[str, tuple[str, ...]] = {
+    "CloudFormation": (),
+    "S3": ("AWS::S3::",),
+    "IAM": ("AWS::IAM::", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::KMS::Key"),
+    "API Gateway": ("AWS::ApiGateway",),
+    "Lambda": ("AWS::Lambda::Function", "AWS::Lambda::LayerVersion"),
+    "event sources": ("AWS::Lambda::EventSourceMapping",),
+    "Kinesis": ("AWS::Kinesis::",),
+    "DynamoDB": ("AWS::DynamoDB::",),
+    "CloudWatch": ("AWS::CloudWatch::",),
+    "CloudWatch Logs": ("AWS::Logs::",),
+    "EventBridge Scheduler": ("AWS::Scheduler::",),
+    "Step Functions": ("AWS::StepFunctions::",),
+    "CodeDeploy": ("AWS::CodeDeploy::",),
+    "SageMaker": ("AWS::SageMaker::",),
+    "endpoints": ("AWS::SageMaker::Endpoint",),
+    "time": ("AWS::SageMaker::Endpoint", "AWS::ApplicationAutoScaling::"),
+    "Application Auto Scaling": ("AWS::ApplicationAutoScaling::",),
+}
 
 logger = logging.getLogger("turnout.local")
 
@@ -206,22 +330,33 @@ class NoSuchSchedule(LookupError):
 
 
 def check_hooks(hooks: dict[str, list[str]] = HOOKS) -> None:
-    """Raise MissingHook naming every hooked name that the installed ministack lacks."""
-    missing = []
-    for module_name, names in hooks.items():
-        module = importlib.import_module(module_name)
-        for name in names:
-            target = module
-            for part in name.split("."):
-                target = getattr(target, part, None)
-            if target is None:
-                missing.append(f"{module_name}.{name}")
-    if missing:
+    """Raise MissingHook naming every hooked name that the installed ministack lacks or that takes other parameters."""
+    wrong = [problem for module, names in hooks.items() for name in names if (problem := _hook_problem(module, name))]
+    if wrong:
         version = importlib.metadata.version("ministack")
         raise MissingHook(
-            f"ministack {version} lacks {', '.join(missing)}; the local cloud was tested with ministack "
-            f"{TESTED_VERSION}: pip install ministack=={TESTED_VERSION}"
+            f"ministack {version} is not what the local cloud was written for: {'; '.join(wrong)}. "
+            f"It was tested with ministack {TESTED_VERSION}: pip install ministack=={TESTED_VERSION}"
         )
+
+
+def _hook_problem(module: str, hook: str) -> str | None:
+    name, _, parameters = hook.partition("(")
+    target: Any = importlib.import_module(module)
+    for part in name.split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        return f"{module}.{name} is missing"
+    if not parameters:
+        return None
+    taken = ", ".join(inspect.signature(target).parameters)
+    return None if f"{taken})" == parameters else f"{module}.{name} takes ({taken}), not ({parameters}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a defect report should name."""
+    named = {name: importlib.metadata.version(name) for name in ("ministack", "boto3")}
+    return {"turnout": __version__, "python": platform.python_version(), **named}
 
 
 def ignored_here() -> list[str]:
@@ -279,11 +414,26 @@ class EmulatorCloud:
         with self.enter(scope):
             _record(namespace, name, value, unit, dimensions)
 
+    def record_metrics(
+        self, scope: Scope, namespace: str, values: Iterable[tuple[str, float, str]], dimensions: dict[str, str]
+    ) -> None:
+        with self.enter(scope):
+            for name, value, unit in values:
+                _record(namespace, name, value, unit, dimensions)
+
     def metric_points(self, scope: Scope, namespace: str, name: str, dimensions: dict[str, str]) -> list[dict]:
         """Return a metric's stored values: Timestamp, Value and Count."""
         cloudwatch = _module("services.cloudwatch")
         with self.enter(scope):
             return list(cloudwatch._metrics.get((namespace, name, cloudwatch._dims_key(dimensions))) or [])
+
+    def put_alarm(self, scope: Scope, request: dict[str, Any]) -> None:
+        with self.enter(scope):
+            _module("services.cloudwatch")._put_metric_alarm({}, request, is_cbor=False, is_json=True)
+
+    def delete_alarms(self, scope: Scope, names: list[str]) -> None:
+        with self.enter(scope):
+            _module("services.cloudwatch")._delete_alarms({}, {"AlarmNames": names}, is_cbor=False, is_json=True)
 
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         known = _module("services.cloudwatch")._alarms
@@ -300,8 +450,9 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
         capacity=lambda *where: sagemaker.capacity(*where),
         may_be_zero=lambda *where: sagemaker.is_async(*where),
     )
-    sagemaker = SageMaker(cloud, faults, scaling.scaled_variants, scaling.forget)
-    scaler = Scaler(scaling, sagemaker, cloud.metric_points, faults)
+    sagemaker = SageMaker(cloud, faults, scaling.registry.scaled_variants, scaling.registry.forget)
+    clock = Clock(cloud.client)
+    scaler = Scaler(scaling.registry, sagemaker, cloud.metric_points, faults, _next_cron, clock.now)
     _register_service(
         "sagemaker", ServiceModule(sagemaker), "SageMaker.", [r"api\.sagemaker\.", r"runtime\.sagemaker\."]
     )
@@ -312,19 +463,21 @@ def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
         [r"(^|\.)application-autoscaling\."],
     )
     _register_stepfunctions(sagemaker)
-    _register_cloudformation({**cloudformation.resource_types(sagemaker), **autoscaling_types(scaling)})
-    _register_shifting(cloud, shifting.Shifting(cloud, faults))
+    _register_tagging(sagemaker, cloud)
+    codedeploy = shifting.Shifting(cloud, faults)
+    _register_cloudformation(_own_types(sagemaker, scaling, codedeploy))
+    _register_shifting(codedeploy)
     _register_iam()
     _fix_cloudformation()
     _fix_stack_operations()
     _fix_custom_resources()
     _fix_s3_managed_key()
     _fix_lambda()
+    EventSources(cloud).install()
     _fix_metrics()
     _throttle_tables(faults)
     watch = Alarms(scaler, faults)
     watch.install()
-    clock = Clock()
     clock.install()
     threading.Thread(target=watch.run, daemon=True, name="alarm-ticker").start()
     return Emulator(sagemaker, clock, faults)
@@ -346,6 +499,22 @@ class Emulator:
         _module("core.lambda_runtime").reset()
         self.clock.reset()
         self.faults.reset()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there are, over all accounts and regions."""
+        store = self.sagemaker.store
+        with _module("core.lambda_runtime")._lock:
+            environments = sum(map(len, _module("core.lambda_runtime")._workers.values()))
+        return {
+            "stacks": len(_module("services.cloudformation")._stacks._data),
+            "functions": len(_module("services.lambda_svc")._functions._data),
+            "function_environments": environments,
+            "models": len(store.items("models")),
+            "endpoints": len(store.items("endpoints")),
+            "transform_jobs_under_way": sum(
+                job["TransformJobStatus"] in ("InProgress", "Stopping") for _, job in store.items("jobs")
+            ),
+        }
 
     def stop(self) -> None:
         """End the processes that ministack and SageMaker started."""
@@ -370,9 +539,11 @@ class JsonService:
         responses = _module("core.responses")
         try:
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
-            return responses.json_response(self._service.call(operation, json.loads(body or b"{}")))
+            answer = self._service.call(operation, validation.from_wire(body))
+            return responses.json_response(answer, content_type=JSON)
         except ApiError as error:
-            return responses.error_response_json(error.code, error.message, error.status)
+            wire = {"message_key": "Message", "content_type": JSON}  # as both services' error shapes have it
+            return responses.error_response_json(error.code, error.message, error.status, **wire)
 
     def reset(self) -> None:
         self._service.reset()
@@ -387,7 +558,17 @@ class JsonService:
 class ServiceModule(JsonService):
     """SageMaker and its runtime, whose requests come as REST and take a thread each: a model may take its time."""
 
-    INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations)")
+    INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
+
+    def __init__(self, service: SageMaker) -> None:
+        super().__init__(service)
+        # Threads are kept for the next request. So many that a model may call other endpoints without a deadlock.
+        self._threads = ThreadPoolExecutor(MOST_INVOCATIONS, thread_name_prefix="invoke")
+        self._answers = {
+            "invocations": self._invoke,
+            "invocations-response-stream": self._invoke_stream,
+            "async-invocations": self._invoke_async,
+        }
 
     async def handle_request(self, method: str, path: str, headers: dict, body: bytes, query_params: dict) -> tuple:
         if headers.get("x-amz-target"):
@@ -395,23 +576,42 @@ class ServiceModule(JsonService):
         found = self.INVOCATION.fullmatch(path)
         if method != "POST" or found is None:
             return _runtime_error(NotEmulated(f"{method} {path} is not emulated by the local cloud."))
-        request = Request(found[1], body, headers)
-        answer = {"invocations": self._invoke, "async-invocations": self._invoke_async}[found[2]]
-        return await _module("core.concurrency").run_reentrant(answer, request)
+        return await self._in_thread(self._answer, self._answers[found[2]], Request(found[1], body, headers))
+
+    def _in_thread(self, work: Callable, *args: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work, *args)
+
+    @staticmethod
+    def _answer(answer: Callable[[Request], tuple], request: Request) -> tuple:
+        try:
+            status, headers, body = answer(request)
+        except ApiError as error:
+            status, headers, body = _runtime_error(error)
+        # In lower case ministack does not take the model's Content-Type for that of an API's own JSON.
+        return status, {name.lower(): value for name, value in headers.items()}, body
 
     def _invoke(self, request: Request) -> tuple:
-        try:
-            response = self._service.invoke(request)
-        except ApiError as error:
-            return _runtime_error(error)
-        return 200, dict(response.headers), response.body
+        response = self._service.invoke(request)
+        return 200, response.headers, response.body
 
     def _invoke_async(self, request: Request) -> tuple:
-        try:
-            body, headers = self._service.invoke_async(request)
-        except ApiError as error:
-            return _runtime_error(error)
+        body, headers = self._service.invoke_async(request)
         return 202, {"Content-Type": "application/json", **headers}, body
+
+    def _invoke_stream(self, request: Request) -> tuple:
+        stream = self._service.invoke_stream(request)
+        return 200, stream.headers, _module("core.responses").StreamingResponse(partial(self._send_stream, stream))
+
+    async def _send_stream(self, stream: Stream, send: Callable, receive: Callable) -> None:
+        """Send each part when the model gives it; ends when the model or the client does."""
+        gone = asyncio.ensure_future(receive())
+        try:
+            while not gone.done() and (part := await self._in_thread(next, stream.messages, None)) is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            await self._in_thread(stream.close)
 
 
 def _runtime_error(error: ApiError) -> tuple:
@@ -420,6 +620,8 @@ def _runtime_error(error: ApiError) -> tuple:
     if isinstance(error, ModelError):
         body["OriginalStatusCode"], body["OriginalMessage"] = error.original_status, error.original_message
         body["LogStreamArn"] = error.log_stream_arn
+        by_client = 400 <= error.original_status < 500
+        body["ErrorCode"] = "CLIENT_ERROR_FROM_MODEL" if by_client else "INTERNAL_FAILURE_FROM_MODEL"
     headers = {"Content-Type": "application/json"} | ({"x-amzn-ErrorType": error.code} if error.code else {})
     return error.status, headers, json.dumps(body).encode()
 
@@ -449,16 +651,45 @@ def _register_stepfunctions(sagemaker: SageMaker) -> None:
     def aborted() -> bool:
         return (sfn._executions.get(current.get()) or {}).get("status") == "ABORTED"
 
-    def run(resource: str, parameters: dict) -> dict:
-        try:
-            return stepfunctions.create_transform_job(sagemaker, resource, parameters, aborted)
-        except stepfunctions.TaskFailed as failure:
-            raise sfn._ExecutionError(failure.error, failure.cause) from failure
+    def task(work: Callable[..., dict], *more: Any) -> Callable[[str, dict], dict]:
+        def run(resource: str, parameters: dict) -> dict:
+            try:
+                return work(sagemaker, resource, parameters, *more)
+            except stepfunctions.TaskFailed as failure:
+                raise sfn._ExecutionError(failure.error, failure.cause) from failure
 
+        return run
+
+    create = sfn._create_state_machine
+
+    def create_if_fit(data: dict) -> tuple:
+        problem = stepfunctions.unfit_for_express(data.get("definition", "")) if data.get("type") == "EXPRESS" else None
+        return error("InvalidDefinition", problem, 400) if problem else create(data)
+
+    error = _module("core.responses").error_response_json
+    sfn._create_state_machine = create_if_fit
     sfn._run_execution, sfn._fail_execution = execute_remembered, fail_if_running
-    sfn._SERVICE_DISPATCH[stepfunctions.RESOURCE] = run
+    sfn._SERVICE_DISPATCH[stepfunctions.PREFIX] = task(stepfunctions.run, aborted)
+    sfn._SERVICE_DISPATCH[stepfunctions.INVOKE] = task(stepfunctions.invoke)
     sfn._AWS_SDK_SERVICE_MAP["sagemaker"] = {"target_prefix": "SageMaker", "protocol": "json"}
     sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
+
+
+def _register_tagging(sagemaker: SageMaker, cloud: EmulatorCloud) -> None:
+    """Let the Resource Groups Tagging API see and change the tags of SageMaker's resources."""
+    tagging = _module("services.tagging")
+
+    def change(operation: str, arn: str, **members: Any) -> None:
+        try:
+            sagemaker.call(operation, {"ResourceArn": arn, **members})
+        except ApiError as error:
+            raise tagging._ResourceNotFound(arn) from error
+
+    tagging._COLLECTORS["sagemaker"] = lambda: sagemaker.store.tagged(cloud.scope())
+    tagging._WRITERS["sagemaker"] = lambda spec, arn, tags: change(
+        "AddTags", arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
+    tagging._REMOVERS["sagemaker"] = lambda spec, arn, keys: change("DeleteTags", arn, TagKeys=list(keys))
 
 
 def _register_cloudformation(types: dict[str, cloudformation.ResourceType]) -> None:
@@ -472,6 +703,41 @@ def _register_cloudformation(types: dict[str, cloudformation.ResourceType]) -> N
             provisioners._CUSTOM_NAME_REPLACEMENT[name] = {"name": kind.name_property}
     blocks, ours = stacks._runs_on_worker_thread, {name for name, kind in types.items() if kind.blocks}
     stacks._runs_on_worker_thread = lambda name: name in ours or blocks(name)
+
+
+def _own_types(sagemaker: Any, scaling: Any, codedeploy: shifting.Shifting) -> dict[str, cloudformation.ResourceType]:
+    """Return the resource types that are this package's own."""
+    own = (cloudformation.resource_types(sagemaker), autoscaling_types(scaling), shifting.resource_types(codedeploy))
+    return {name: kind for types in own for name, kind in types.items()}
+
+
+def known_types() -> frozenset[str]:
+    """Return the names of the resource types that the local cloud has; nothing need run for it."""
+    return frozenset({*_module("services.cloudformation.provisioners")._RESOURCE_HANDLERS, *own_types()})
+
+
+def own_types() -> frozenset[str]:
+    """Return those of them that are this package's own: their properties are requests to its services."""
+    return frozenset(_own_types(None, None, shifting.Shifting(None, None)))
+
+
+@lru_cache
+def reads_of_type(name: str) -> reads.Reads:
+    """Return what is read of the properties of one of ministack's types, by it and by what is added here."""
+    create = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS[name]["create"]
+    found = reads.reads_of(create, list(inspect.signature(create).parameters)[1])
+    if extras := _property_extras().get(name):
+        found.add(reads.reads_of(extras, "properties"))
+    if name == "AWS::S3::Bucket":
+        for member, to_xml, _, _ in _bucket_configurations():
+            found.seen.add((member,))
+            found.add(reads.reads_of(to_xml, next(iter(inspect.signature(to_xml).parameters)), (member,)))
+    return found
+
+
+def parse_template(text: str) -> dict[str, Any]:
+    """Return a CloudFormation template from JSON or YAML with its short forms. Raises ValueError."""
+    return _module("services.cloudformation.engine")._parse_template(text)
 
 
 def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict[str, Any]:
@@ -490,10 +756,9 @@ def _type_handlers(kind: cloudformation.ResourceType, provisioners: Any) -> dict
 # CodeDeploy: aliases that move step by step
 
 
-def _register_shifting(cloud: EmulatorCloud, codedeploy: shifting.Shifting) -> None:
+def _register_shifting(codedeploy: shifting.Shifting) -> None:
     """Have an alias with an UpdatePolicy move step by step when its version changes, and its weights be obeyed."""
     _register_service("codedeploy", JsonService(codedeploy), "CodeDeploy_20141006.", [r"(^|\.)codedeploy\."])
-    _register_cloudformation(shifting.resource_types(cloud, codedeploy))
     provisioners, stacks = (_module(f"services.cloudformation.{name}") for name in ("provisioners", "stacks"))
     alias = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Alias"]
     update, blocks = alias["update"], stacks._runs_on_worker_thread
@@ -591,18 +856,20 @@ def _sagemaker_arn(scope: Scope, path: str, body: bytes) -> str:
     if found := ServiceModule.INVOCATION.fullmatch(path):
         return scope.arn("endpoint", found[1])
     try:
-        request = json.loads(body or b"{}")
-    except ValueError:
+        request = validation.from_wire(body)
+    except ApiError:
         return "*"
     for member, kind in (
         ("TransformJobName", "transform-job"),
         ("ModelName", "model"),
         ("EndpointName", "endpoint"),
         ("EndpointConfigName", "endpoint-config"),
+        ("ModelPackageName", "model-package"),
+        ("ModelPackageGroupName", "model-package-group"),
     ):
-        if request.get(member):
-            return scope.arn(kind, request[member])
-    return request.get("ResourceArn", "*")
+        if name := request.get(member):
+            return name if str(name).startswith("arn:") else scope.arn(kind, str(name))
+    return request.get("ResourceArn") or request.get("ModelPackageArn") or "*"
 
 
 # CloudFormation properties that ministack drops
@@ -610,25 +877,60 @@ def _sagemaker_arn(scope: Scope, path: str, body: bytes) -> str:
 
 def _fix_cloudformation() -> None:
     provisioners = _module("services.cloudformation.provisioners")
-    after = {
+    for name, extras in _property_extras().items():
+        _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
+    provisioners._S3_BUCKET_CONFIGURATIONS = (*provisioners._S3_BUCKET_CONFIGURATIONS, *_bucket_configurations())
+    replacing = provisioners._REPLACING_PROPERTIES
+    replacing["AWS::DynamoDB::Table"] = (
+        *replacing["AWS::DynamoDB::Table"],
+        "KeySchema",
+        "LocalSecondaryIndexes",
+    )
+    _keep_full_buckets(provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"])
+
+
+def _property_extras() -> dict[str, Callable[[str, dict], None]]:
+    """Return, by type, what is done with properties that ministack drops, after a create or an update."""
+    return {
         "AWS::DynamoDB::Table": _table_extras,
         "AWS::Scheduler::Schedule": _schedule_extras,
         "AWS::Lambda::Function": _function_extras,
+        "AWS::Lambda::Version": _version_extras,
+        "AWS::Lambda::EventSourceMapping": _mapping_extras,
+        "AWS::IAM::Role": _role_extras,
+        "AWS::Kinesis::Stream": _stream_extras,
     }
-    for name, extras in after.items():
-        _wrap_type(provisioners._RESOURCE_HANDLERS[name], extras)
+
+
+def _bucket_configurations() -> tuple[tuple[str, Callable[[Any], bytes], Callable, Callable], ...]:
+    """Return further properties of buckets: name, the API's XML for it, how to put it and how to delete it."""
     s3 = _module("services.s3")
-    provisioners._S3_BUCKET_CONFIGURATIONS = (
-        *provisioners._S3_BUCKET_CONFIGURATIONS,
+    return (
         ("BucketEncryption", _encryption_xml, s3._put_bucket_encryption, s3._delete_bucket_encryption),
         ("LifecycleConfiguration", _lifecycle_xml, s3._put_bucket_lifecycle, s3._delete_bucket_lifecycle),
         ("Tags", _tags_xml, s3._put_bucket_tagging, s3._delete_bucket_tagging),
+        ("OwnershipControls", _ownership_xml, s3._put_bucket_ownership_controls, s3._delete_bucket_ownership_controls),
+        ("LoggingConfiguration", _logging_xml, s3._put_bucket_logging, partial(_stop_logging, s3)),
     )
+
+
+def _keep_full_buckets(handlers: dict[str, Any]) -> None:
+    """Let a stack fail to delete a bucket that holds anything, as CloudFormation does."""
+    delete = handlers["delete"]
+
+    def delete_if_empty(name: str, properties: dict) -> None:
+        s3 = _module("services.s3")
+        if (s3._buckets.get(name) or {}).get("objects") or s3._bucket_has_versions(name):
+            code = "Service: S3, Status Code: 409, Error Code: BucketNotEmpty"
+            raise ValueError(f"The bucket you tried to delete is not empty ({code})")
+        delete(name, properties)
+
+    handlers["delete"] = delete_if_empty
 
 
 def _fix_stack_operations() -> None:
     """Refuse to change a stack while a change of it is under way: two deployments at once would mix."""
-    actions, error = _module("services.cloudformation")._ACTION_HANDLERS, _module("services.cloudformation.helpers")
+    actions, helpers = _module("services.cloudformation")._ACTION_HANDLERS, _module("services.cloudformation.helpers")
 
     def guard(action: str, find: Callable[[dict], dict | None], states: tuple[str, ...]) -> None:
         act = actions[action]
@@ -638,7 +940,7 @@ def _fix_stack_operations() -> None:
             status = stack.get("StackStatus", "")
             if status.endswith("_IN_PROGRESS") and status.startswith(states):
                 words = f"Stack:{stack['StackId']} is in {status} state and can not be updated."
-                return error._error("ValidationError", words)
+                return helpers._error("ValidationError", words)
             return act(params)
 
         actions[action] = act_at_rest
@@ -756,6 +1058,19 @@ def _table_extras(name: str, properties: dict) -> None:
     if recovery := properties.get("PointInTimeRecoverySpecification"):
         specification = {"PointInTimeRecoveryEnabled": true(recovery.get("PointInTimeRecoveryEnabled"))}
         dynamodb._update_continuous_backups({"TableName": name, "PointInTimeRecoverySpecification": specification})
+    changes = {member: properties[member] for member in ("TableClass", "OnDemandThroughput") if member in properties}
+    if encryption := properties.get("SSESpecification"):
+        named = {member: encryption[member] for member in ("SSEType", "KMSMasterKeyId") if member in encryption}
+        changes["SSESpecification"] = {"Enabled": true(encryption.get("SSEEnabled")), **named}
+    if changes:
+        _accepted(dynamodb._update_table({"TableName": name, **changes}))
+
+
+def _accepted(response: tuple) -> None:
+    """Fail the resource when a service refused what its property says."""
+    status, _, body = response
+    if status >= 400:
+        raise cloudformation.ResourceFailed(body.decode(errors="replace"))
 
 
 def _schedule_extras(name: str, properties: dict) -> None:
@@ -769,9 +1084,34 @@ def _schedule_extras(name: str, properties: dict) -> None:
 
 def _function_extras(name: str, properties: dict) -> None:
     function = _module("services.lambda_svc")._functions.get(name)
+    if function is None:
+        return
     reserved = properties.get("ReservedConcurrentExecutions")
-    if function is not None:
-        function["concurrency"] = None if reserved is None else int(reserved)
+    function["concurrency"] = None if reserved is None else int(reserved)
+    if letters := properties.get("DeadLetterConfig"):
+        function["config"]["DeadLetterConfig"] = letters
+    else:
+        function["config"].pop("DeadLetterConfig", None)
+
+
+def _version_extras(arn: str, properties: dict) -> None:
+    if provisioned := properties.get("ProvisionedConcurrencyConfig"):
+        name, version = arn.split(":")[-2:]
+        request = {"ProvisionedConcurrentExecutions": int(provisioned.get("ProvisionedConcurrentExecutions", 0))}
+        _accepted(_module("services.lambda_svc")._put_provisioned_concurrency(name, version, request))
+
+
+def _role_extras(name: str, properties: dict) -> None:
+    _module("services.iam")._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+
+
+def _stream_extras(name: str, properties: dict) -> None:
+    kinesis = _module("services.kinesis")
+    if encryption := properties.get("StreamEncryption"):
+        request = {"EncryptionType": encryption.get("EncryptionType"), "KeyId": encryption.get("KeyId")}
+        _accepted(kinesis._start_stream_encryption({"StreamName": name, **request}))
+    else:
+        _accepted(kinesis._stop_stream_encryption({"StreamName": name}))
 
 
 def _encryption_xml(encryption: dict) -> bytes:
@@ -792,6 +1132,26 @@ def _tags_xml(tags: list) -> bytes:
         element = SubElement(tag_set, "Tag")
         SubElement(element, "Key").text, SubElement(element, "Value").text = str(tag["Key"]), str(tag["Value"])
     return tostring(root)
+
+
+def _ownership_xml(controls: dict) -> bytes:
+    root = Element("OwnershipControls", xmlns=_module("services.s3").S3_NS)
+    for rule in controls.get("Rules", []):
+        SubElement(SubElement(root, "Rule"), "ObjectOwnership").text = rule.get("ObjectOwnership")
+    return tostring(root)
+
+
+def _logging_xml(logging_configuration: dict) -> bytes:
+    root = Element("BucketLoggingStatus", xmlns=_module("services.s3").S3_NS)
+    if bucket := logging_configuration.get("DestinationBucketName"):
+        enabled = SubElement(root, "LoggingEnabled")
+        SubElement(enabled, "TargetBucket").text = bucket
+        SubElement(enabled, "TargetPrefix").text = logging_configuration.get("LogFilePrefix", "")
+    return tostring(root)
+
+
+def _stop_logging(s3: Any, name: str) -> tuple:
+    return s3._put_bucket_logging(name, _logging_xml({}))
 
 
 def _lifecycle_xml(lifecycle: dict) -> bytes:
@@ -931,6 +1291,316 @@ def _publish_function_metrics(service: Any) -> None:
     service._emit_lambda_logs, service._emit_lambda_metrics = write_and_publish, count_throttles
 
 
+# Lambda's event sources: windows, batches and failures of streams
+
+
+class EventSources:
+    """Reads streams and queues for Lambda as its event source mappings say, each shard in a thread of its own."""
+
+    def __init__(self, cloud: EmulatorCloud) -> None:
+        self._cloud = cloud
+        self._lock = threading.Lock()
+        self._lanes: dict[tuple, streams.Lane] = {}
+        self._working: set[tuple] = set()
+        self._waiting: dict[str, float] = {}
+
+    def install(self) -> None:
+        service, sqs = _module("services.lambda_svc"), _module("services.sqs")
+        self._mappings, self._receive = service._iter_all_esms, sqs._receive_messages_for_esm
+        anchor, create = service._init_stream_position, service._create_esm
+
+        def anchor_both(mapping_id: str, source_arn: str, starting: str) -> None:
+            anchor(mapping_id, source_arn, starting)
+            if ":kinesis:" in source_arn and (stream := _kinesis_stream(source_arn)):
+                service._kinesis_positions[mapping_id] = _starting_positions(stream, starting, None)
+
+        def create_whole(request: dict) -> tuple:
+            is_stream = ":sqs:" not in request.get("EventSourceArn", "")
+            status, headers, body = create({"BatchSize": 100, **request} if is_stream else request)
+            if status < 400:
+                _mapping_extras(json.loads(body)["UUID"], request)
+            return status, headers, body
+
+        service._init_stream_position, service._create_esm = anchor_both, create_whole
+        service._iter_all_esms = self._due
+        sqs._receive_messages_for_esm = self._receive_many
+        service._poll_kinesis = partial(self._poll, ":kinesis:", self._kinesis_shards)
+        service._poll_dynamodb_streams = partial(self._poll, ":dynamodb:", self._table_shards)
+
+    def _receive_many(self, queue_url: str, wanted: int) -> list[dict]:
+        """Receive up to a mapping's batch size: ten messages at a time, as SQS hands them out."""
+        messages: list[dict] = []
+        while len(messages) < wanted and (more := self._receive(queue_url, wanted - len(messages))):
+            messages += more
+        return messages
+
+    def _due(self) -> Iterator[tuple[str, str, dict]]:
+        """Yield the mappings that may be worked on: a queue's messages wait for their window or a full batch."""
+        for account, region, mapping in self._mappings():
+            with _module("core.responses").request_scope(account, region):
+                due = self._gathered(mapping)
+            if due:
+                yield account, region, mapping
+
+    def _gathered(self, mapping: dict) -> bool:
+        window = float(mapping.get("MaximumBatchingWindowInSeconds") or 0)
+        queue = _module("services.sqs")._queue_by_arn(mapping.get("EventSourceArn", "")) if window else None
+        if queue is None:
+            return True
+        now, mapping_id = time.time(), mapping["UUID"]
+        visible = sum(message["visible_at"] <= now for message in queue["messages"])
+        if not visible:
+            self._waiting.pop(mapping_id, None)
+            return False
+        since = self._waiting.setdefault(mapping_id, now)
+        due = visible >= int(mapping.get("BatchSize") or 10) or now - since >= window
+        if due:
+            self._waiting.pop(mapping_id)
+        return due
+
+    def _poll(self, kind: str, shards: Callable[[dict], Iterable["Shard"]]) -> bool:
+        """Start work on every shard that has records and is not being worked on."""
+        for account, region, mapping in self._mappings():
+            if kind in mapping.get("EventSourceArn", ""):
+                with _module("core.responses").request_scope(account, region):
+                    for shard in shards(mapping):
+                        self._start(Scope(account, region), shard)
+        return False  # the shards' threads do the work, nothing is left for the caller's
+
+    def _kinesis_shards(self, mapping: dict) -> Iterator["Shard"]:
+        stream = _kinesis_stream(mapping["EventSourceArn"])
+        if stream is None or stream["StreamStatus"] != "ACTIVE" or _reading_forbidden(mapping):
+            return
+        positions = _module("services.lambda_svc")._kinesis_positions
+        if mapping["UUID"] not in positions:
+            starting = mapping.get("StartingPosition", "LATEST")
+            positions[mapping["UUID"]] = _starting_positions(stream, starting, mapping.get("StartingPositionTimestamp"))
+        _module("services.kinesis")._expire_records(stream)
+        for shard_id in list(stream["shards"]):
+            yield KinesisShard(self._cloud, mapping, shard_id, stream)
+
+    def _table_shards(self, mapping: dict) -> Iterator["Shard"]:
+        service, dynamodb = _module("services.lambda_svc"), _module("services.dynamodb")
+        named = service._dynamodb_stream_table_from_arn_spec(_module("core.arn").parse_arn(mapping["EventSourceArn"]))
+        table = dynamodb._tables.get(named[0]) if named else None
+        if table and table.get("LatestStreamArn") == mapping["EventSourceArn"]:
+            service._init_stream_position(
+                mapping["UUID"], mapping["EventSourceArn"], mapping.get("StartingPosition", "LATEST")
+            )
+            yield TableShard(self._cloud, mapping, named[0])
+
+    def _start(self, scope: Scope, shard: "Shard") -> None:
+        key = (scope.account, scope.region, shard.mapping["UUID"], shard.shard_id)
+        with self._lock:
+            if key in self._working or shard.rules() is None or not (key in self._lanes or shard.read(1)):
+                return
+            self._working.add(key)
+            lane = self._lanes.setdefault(key, streams.Lane(shard))
+            lane.source = shard
+        threading.Thread(target=self._work, args=(scope, key, lane), daemon=True, name="event-source").start()
+
+    def _work(self, scope: Scope, key: tuple, lane: streams.Lane) -> None:
+        """Work until the shard has no more; whatever breaks is tried again at the next poll."""
+        try:
+            with _module("core.responses").request_scope(scope.account, scope.region):
+                while (wait := lane.step()) is not None:
+                    time.sleep(min(wait, LANE_TICK_SECONDS))
+            self._lanes.pop(key, None)
+        except Exception:
+            logger.exception("event source mapping %s, shard %s", key[2], key[3])
+        finally:
+            self._working.discard(key)
+
+
+class Shard:
+    """One shard of a stream for one mapping (`streams.Source`); lives within the mapping's account and region."""
+
+    stream_info = ""
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, shard_id: str) -> None:
+        self._cloud, self.mapping, self.shard_id = cloud, mapping, shard_id
+
+    def rules(self) -> streams.Rules | None:
+        service = _module("services.lambda_svc")
+        mapping = service._esms.get(self.mapping["UUID"])
+        if mapping is None or str(mapping.get("Enabled", True)).lower() == "false":
+            return None
+        return streams.Rules.of(mapping) if self._function() is not None else None
+
+    def _function(self) -> dict | None:
+        find = _module("services.lambda_svc")._get_func_record_for_qualifier
+        return find(self.mapping["FunctionName"], self.mapping.get("Qualifier"))[0]
+
+    def wanted(self, records: Iterable[streams.Record]) -> list[streams.Record]:
+        keep = _module("services.lambda_svc")._apply_filter_criteria
+        return [record for record in records if keep([record.event], self.mapping)]
+
+    def invoke(self, records: Iterable[streams.Record]) -> streams.Outcome:
+        records = list(records)
+        event = {"Records": [record.event for record in records]}
+        result = _module("services.lambda_svc")._execute_function(self._function(), event)
+        failed, throttled = bool(result.get("error")), bool(result.get("throttle"))
+        self.mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if failed else "OK"
+        if failed:
+            logger.warning("event source of %s: %s", self.mapping["FunctionArn"], result.get("body"))
+        return streams.Outcome(result.get("body"), failed, throttled)
+
+    def give_up(self, records: list[streams.Record], reason: str, attempts: int, error: bool) -> None:
+        """Send the batch's numbers to the on-failure destination; a bucket gets the records too."""
+        destination = ((self.mapping.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+        if not destination:
+            logger.warning("%s: %d records given up: %s", self.mapping["EventSourceArn"], len(records), reason)
+            return
+        function = self._function() or {}
+        told = streams.failure_record(
+            self.stream_info,
+            self.shard_id,
+            self.mapping["EventSourceArn"],
+            {"FunctionArn": self.mapping["FunctionArn"], "Version": function.get("config", {}).get("Version")},
+            records,
+            reason,
+            attempts,
+            error,
+            _module("core.responses").new_uuid(),
+            time.time(),
+        )
+        self._send(destination, told, records)
+
+    def _send(self, destination: str, told: dict, records: list[streams.Record]) -> None:
+        scope = self._cloud.scope()
+        kind = _module("core.arn").parse_arn(destination).service
+        client = self._cloud.client(kind, scope)
+        if kind == "sqs":
+            name = destination.rpartition(":")[2]
+            client.send_message(QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=json.dumps(told))
+        elif kind == "sns":
+            client.publish(TopicArn=destination, Message=json.dumps(told))
+        else:
+            payload = json.dumps({"Records": [record.event for record in records]})
+            now, number = datetime.now(UTC), told["requestContext"]["requestId"]
+            key = f"aws/lambda/{self.mapping['UUID']}/{self.shard_id}/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{number}"
+            body = json.dumps({**told, "payload": payload})
+            client.put_object(Bucket=destination.removeprefix("arn:aws:s3:::"), Key=key, Body=body.encode())
+
+
+class KinesisShard(Shard):
+    """A shard of a Kinesis stream; its position is the last sequence number that is done."""
+
+    stream_info = "KinesisBatchInfo"
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, shard_id: str, stream: dict) -> None:
+        super().__init__(cloud, mapping, shard_id)
+        self._stream = stream
+
+    def read(self, limit: int) -> list[streams.Record]:
+        done = _module("services.lambda_svc")._kinesis_positions.get(self.mapping["UUID"]) or {}
+        stored = (self._stream["shards"].get(self.shard_id) or {"records": []})["records"]
+        after = int(done.get(self.shard_id) or 0)
+        first = bisect_right(stored, after, key=lambda record: int(record["SequenceNumber"]))
+        return [self._record(record) for record in stored[first : first + limit]]
+
+    def _record(self, stored: dict) -> streams.Record:
+        number, scope = stored["SequenceNumber"], self._cloud.scope()
+        event = {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": stored["PartitionKey"],
+                "sequenceNumber": number,
+                "data": _module("services.kinesis")._ensure_base64(stored["Data"]),
+                "approximateArrivalTimestamp": stored["ApproximateArrivalTimestamp"],
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{self.shard_id}:{number}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": (self._function() or {}).get("config", {}).get("Role", ""),
+            "awsRegion": scope.region,
+            "eventSourceARN": self.mapping["EventSourceArn"],
+        }
+        return streams.Record(number, number, stored["ApproximateArrivalTimestamp"], event)
+
+    def done(self, record: streams.Record) -> None:
+        positions = _module("services.lambda_svc")._kinesis_positions.get(self.mapping["UUID"])
+        if positions is not None:  # it goes with its mapping
+            positions[self.shard_id] = record.position
+
+
+class TableShard(Shard):
+    """The stream of a DynamoDB table, which has one shard here; its position counts records from the first on."""
+
+    stream_info = "DDBStreamBatchInfo"
+
+    def __init__(self, cloud: EmulatorCloud, mapping: dict, table: str) -> None:
+        super().__init__(cloud, mapping, "shardId-00000000000000000000-00000000")
+        self._table = table
+
+    def read(self, limit: int) -> list[streams.Record]:
+        service, dynamodb = _module("services.lambda_svc"), _module("services.dynamodb")
+        start = dynamodb.stream_start_position(self._table)
+        first = max(service._dynamodb_stream_positions.get(self.mapping["UUID"], start), start)
+        found = dynamodb.stream_records_since(self._table, first, limit)
+        return [
+            streams.Record(
+                first + offset,
+                record["dynamodb"]["SequenceNumber"],
+                float(record["dynamodb"].get("ApproximateCreationDateTime") or time.time()),
+                record,
+            )
+            for offset, record in enumerate(found, 1)
+        ]
+
+    def done(self, record: streams.Record) -> None:
+        service = _module("services.lambda_svc")
+        with service._dynamodb_stream_positions_lock:
+            if self.mapping["UUID"] in service._dynamodb_stream_positions:
+                service._dynamodb_stream_positions[self.mapping["UUID"]] = record.position
+
+
+def _kinesis_stream(source_arn: str) -> dict | None:
+    """Return the stream that an event source names, itself or through a consumer, in whichever account it lies."""
+    service, kinesis = _module("services.lambda_svc"), _module("services.kinesis")
+    spec = _module("core.arn").parse_arn(source_arn.partition("/consumer/")[0])
+    name = service._kinesis_stream_name_from_arn_spec(spec)
+    return kinesis._streams.get_scoped(spec.account_id, spec.region, name) if name else None
+
+
+def _reading_forbidden(mapping: dict) -> bool:
+    """Whether AUTH=true and the policy of another account's stream keep this mapping out."""
+    service = _module("services.lambda_svc")
+    account = _module("core.arn").parse_arn(mapping["EventSourceArn"]).account_id
+    function, _ = service._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
+    if function is None or account == _module("core.responses").get_account_id():
+        return False
+    return service._cross_account_read_blocked(mapping["EventSourceArn"], function, mapping["FunctionName"])
+
+
+def _starting_positions(stream: dict, starting: str, timestamp: Any) -> dict[str, str]:
+    """Return, per shard, the last sequence number that a new mapping passes over; shards that come later have none."""
+    if starting == "TRIM_HORIZON":
+        return {}
+    moment = schedules.instant(timestamp).timestamp() if starting == "AT_TIMESTAMP" and timestamp else float("inf")
+    passed = {
+        shard_id: [r["SequenceNumber"] for r in shard["records"] if r["ApproximateArrivalTimestamp"] < moment]
+        for shard_id, shard in stream["shards"].items()
+    }
+    return {shard_id: numbers[-1] for shard_id, numbers in passed.items() if numbers}
+
+
+def _mapping_extras(mapping_id: str, properties: dict) -> None:
+    """Keep what ministack drops of an event source mapping, and start where a timestamp says."""
+    service = _module("services.lambda_svc")
+    mapping = service._esms[mapping_id]
+    source = mapping["EventSourceArn"]
+    if ":sqs:" not in source and "BatchSize" not in properties:
+        mapping["BatchSize"] = 100
+    moment = properties.get("StartingPositionTimestamp")
+    if moment is not None and "StartingPositionTimestamp" not in mapping:
+        mapping["StartingPositionTimestamp"] = moment
+        if stream := _kinesis_stream(source):
+            positions = _starting_positions(stream, mapping["StartingPosition"], moment)
+            service._kinesis_positions[mapping_id] = positions
+
+
 # CloudWatch: alarms per dimension with missing data, metrics of Step Functions
 
 
@@ -1001,41 +1671,58 @@ class Alarms:
         self._scaler, self._faults = scaler, faults
 
     def install(self) -> None:
-        _module("services.cloudwatch")._evaluate_alarm = self.evaluate
+        cloudwatch, provisioners = (_module(f"services.{n}") for n in ("cloudwatch", "cloudformation.provisioners"))
+        cloudwatch._evaluate_alarm = self.evaluate
+        put, record = cloudwatch._put_metric_alarm, provisioners._cw_metric_alarm_record
+
+        def put_with_metrics(params: dict, data: dict | None, is_cbor: bool, is_json: bool = False) -> tuple:
+            structured = is_cbor or is_json
+            queries = (data or {}).get("Metrics") if structured else _query_members(params, "Metrics")
+            try:
+                alarms.check_metrics(queries) if queries else None
+            except metric_math.NotSupported as error:
+                return cloudwatch._error("ValidationError", str(error), 400, use_json=is_json, use_cbor=is_cbor)
+            response = put(params, data, is_cbor, is_json)
+            if queries and response[0] < 400:
+                name = data["AlarmName"] if structured else params["AlarmName"][0]
+                self.evaluate(_with_metrics(cloudwatch._alarms[name], queries))
+            return response
+
+        def record_with_metrics(name: str, properties: dict) -> dict:
+            if not properties.get("Metrics"):
+                return record(name, properties)
+            alarms.check_metrics(properties["Metrics"])
+            plain = {member: value for member, value in properties.items() if member != "Metrics"}
+            alarm = record(name, {**plain, "MetricName": "expression", "Namespace": "expression"})
+            return _with_metrics(alarm, properties["Metrics"])
+
+        cloudwatch._put_metric_alarm = put_with_metrics
+        provisioners._cw_metric_alarm_record = record_with_metrics
 
     def run(self) -> None:
         """Look at metrics for ever: scaling every second, ordinary alarms every few."""
         for tick in itertools.count(1):
             time.sleep(TICK_SECONDS)
-            try:
-                self._tick(all_alarms=tick % ALARM_TICKS == 0)
-            except Exception:
-                logger.exception("looking at alarms and scaling policies")  # the next look may succeed
+            _try("alarms and scaling policies", partial(self._tick, all_alarms=tick % ALARM_TICKS == 0))
 
     def _tick(self, all_alarms: bool) -> None:
         cloudwatch, responses = _module("services.cloudwatch"), _module("core.responses")
-        self._scaler.tick()
+        _try("scaling policies", self._scaler.tick)
         for account, region in {key[:2] for key in list(cloudwatch._alarms._data)}:
             with responses.request_scope(account, region):
                 if all_alarms:
-                    _measure_queues()
-                    cloudwatch._evaluate_all_alarms()
-                    continue
-                for alarm in [alarm for alarm in list(cloudwatch._alarms.values()) if _scaling_policies(alarm)]:
-                    self.evaluate(alarm)
+                    _try("the lengths of queues", _measure_queues)
+                for alarm in list(cloudwatch._alarms.values()):
+                    if all_alarms or _scaling_policies(alarm):
+                        _try(f"alarm {alarm['AlarmName']}", self.evaluate, alarm)
 
     def evaluate(self, alarm: dict) -> None:
-        cloudwatch = _module("services.cloudwatch")
-        if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
+        if not (alarm.get("MetricName") or alarm.get("Metrics")):
+            return
+        if alarm.get("ComparisonOperator") not in alarms.COMPARISONS:
             return
         policies = _scaling_policies(alarm)
-        looked_at = alarm | {"Period": max(1, alarm.get("Period", 60) / self._faults.time_scale)} if policies else alarm
-        key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(alarms.dimensions(alarm)))
-        statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-        values = [
-            cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
-            for points in alarms.windows(looked_at, cloudwatch._metrics.get(key) or [], time.time())
-        ]
+        values = _alarm_values(alarm, self._faults.time_scale if policies else None)
         state, reason = alarms.evaluate(alarm, values)
         self._enter(alarm, state, reason)
         known = [value for value in values if value is not None]
@@ -1053,6 +1740,65 @@ class Alarms:
         cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
         cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _try(what: str, work: Callable, *args: Any) -> None:
+    """Do something; when it breaks, say so and let the rest be done: the next look may succeed."""
+    try:
+        work(*args)
+    except Exception:
+        logger.exception("looking at %s", what)
+
+
+def _with_metrics(alarm: dict, queries: list[dict]) -> dict:
+    """Make an alarm look at expressions in place of one metric."""
+    for member in ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Unit"):
+        alarm.pop(member, None)
+    alarm.update(Metrics=queries, Period=alarms.metric_period(queries))
+    return alarm
+
+
+def _alarm_values(alarm: dict, scale: float | None) -> metric_math.Series:
+    """Return one value per period that an alarm looks at, newest first; with a `scale`, periods are that much shorter."""
+    now = time.time()
+
+    def measured(metric: dict, period: float, statistic: str) -> metric_math.Series:
+        cloudwatch = _module("services.cloudwatch")
+        key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(alarms.dimensions(metric)))
+        stored = cloudwatch._metrics.get(key) or []
+        looked_at = {**alarm, "Period": period if scale is None else max(1, period / scale)}
+        return [
+            cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
+            for points in alarms.windows(looked_at, stored, now)
+        ]
+
+    if queries := alarm.get("Metrics"):
+        return alarms.metric_values(queries, lambda s: measured(s["Metric"], float(s["Period"]), s["Stat"]))
+    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+    return measured(alarm, alarm.get("Period", 60), statistic)
+
+
+def _query_members(params: dict, name: str) -> list[dict]:
+    """Return a list of structures from the parameters of AWS's query protocol: `Name.member.1.Key` and so on."""
+    found: dict[str, Any] = {}
+    for parameter, values in params.items():
+        parts = parameter.split(".")
+        if parts[0] != name:
+            continue
+        place = found
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+        place[parts[-1]] = values[0] if isinstance(values, list) else values
+    return _listed(found).get(name, [])
+
+
+def _listed(value: Any) -> Any:
+    """Turn `{"member": {"1": x, "2": y}}` into `[x, y]`, all the way down."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"member"}:
+        return [_listed(value["member"][number]) for number in sorted(value["member"], key=int)]
+    return {key: _listed(part) for key, part in value.items()}
 
 
 def _scaling_policies(alarm: dict) -> list[str]:
@@ -1095,7 +1841,8 @@ class Clock:
     Hurrying the clock only makes the sweep find a schedule due; role, target and input take the usual path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: Callable[[str, Scope], Any]) -> None:
+        self._client = client
         self._lock = threading.RLock()
         self._deliveries_pool = ThreadPoolExecutor(4, thread_name_prefix="scheduler-delivery")
         self._seen: dict[tuple, Seen] = {}
@@ -1182,7 +1929,7 @@ class Clock:
     def _fire(self, scope: Scope, schedule: dict, due: datetime) -> None:
         execution = _module("core.responses").new_uuid()
         for _ in range(self.deliveries):
-            self._deliveries_pool.submit(_deliver, scope, dict(schedule), due, execution)
+            self._deliveries_pool.submit(_deliver, self._client, scope, dict(schedule), due, execution)
 
 
 def _schedule_owners() -> dict[str, tuple[str, str]]:
@@ -1204,14 +1951,14 @@ def _next_cron(expression: str, after: datetime) -> datetime | None:
     return None if found is None else found.replace(tzinfo=None)
 
 
-def _deliver(scope: Scope, schedule: dict, due: datetime, execution: str) -> None:
+def _deliver(client: Callable, scope: Scope, schedule: dict, due: datetime, execution: str) -> None:
     """Invoke the target; after the retry policy is used up, the message goes to the dead-letter queue."""
     target = schedule.get("Target") or {}
     attempts = 1 + min(int((target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", 185)), 3)
     with _module("core.responses").request_scope(scope.account, scope.region):
         for attempt in range(1, attempts + 1):
             text = schedules.target_input(target.get("Input") or "", schedule["Arn"], due, execution, attempt)
-            problem = _invoke(scope, schedule, {**target, "Input": text} if text else target, due, execution)
+            problem = _invoke(client, scope, schedule, {**target, "Input": text} if text else target, due, execution)
             if problem is None:
                 return
             logger.warning("schedule %s, attempt %d: %s", schedule["Name"], attempt, problem)
@@ -1219,9 +1966,11 @@ def _deliver(scope: Scope, schedule: dict, due: datetime, execution: str) -> Non
         _to_dead_letters(schedule, target, text, problem, attempts)
 
 
-def _invoke(scope: Scope, schedule: dict, target: dict, due: datetime, execution: str) -> str | None:
+def _invoke(client: Callable, scope: Scope, schedule: dict, target: dict, due: datetime, execution: str) -> str | None:
     """Invoke once; return what went wrong, as far as the kind of target tells."""
     arn = target.get("Arn", "")
+    if call := schedules.UNIVERSAL.fullmatch(arn):
+        return _call_api(client, scope, call["service"], call["operation"], target.get("Input") or "{}")
     if re.match(r"arn:aws:states:[^:]+:[^:]+:stateMachine:", arn):
         request = {"stateMachineArn": arn, "input": target.get("Input") or "{}"}
         status, _, body = _module("services.stepfunctions")._start_execution(request)
@@ -1241,6 +1990,19 @@ def _invoke(scope: Scope, schedule: dict, target: dict, due: datetime, execution
     except Exception:
         logger.exception("schedule %s", schedule["Name"])
         return traceback.format_exc(limit=1)
+    return None
+
+
+def _call_api(client: Callable, scope: Scope, service: str, operation: str, text: str) -> str | None:
+    """Call any operation of any service, as a universal target names it; return what went wrong."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        api = client(schedules.CLIENTS.get(service, service), scope)
+        names = {name.lower(): name for name in api.meta.method_to_api_mapping.values()}
+        api._make_api_call(names[operation.lower()], json.loads(text))
+    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        return f"{service}:{operation}: {error}"
     return None
 
 

@@ -17,6 +17,16 @@ NextCron = Callable[[str, datetime], datetime | None]
 RATE = re.compile(r"rate\(\s*(\d+)\s+(minute|hour|day)s?\s*\)")
 AT = re.compile(r"at\(\s*(\S+)\s*\)")
 UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+#: A target that is any operation of any service; the input is the operation's request.
+UNIVERSAL = re.compile(r"arn:aws:scheduler:::aws-sdk:(?P<service>[a-z0-9-]+):(?P<operation>\w+)")
+#: Services whose name in such a target is not botocore's.
+CLIENTS = {
+    "sfn": "stepfunctions",
+    "eventbridge": "events",
+    "cloudwatchlogs": "logs",
+    "sagemakerruntime": "sagemaker-runtime",
+    "applicationautoscaling": "application-autoscaling",
+}
 CONTEXT = re.compile(r"<aws\.scheduler\.([a-z-]+)>")
 
 

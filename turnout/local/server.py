@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -18,6 +17,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+
+from turnout.local.sagemaker.artifact import remove
 
 STATE_FILE = "local.json"
 
@@ -54,6 +55,7 @@ def _environment(state_dir: Path, port: int, persist: bool) -> None:
     temporary = state_dir / "tmp"
     for folder in (temporary, state_dir / "state", state_dir / "s3", state_dir / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TURNOUT_LOCAL_IMAGES", str(state_dir / "images.json"))
     flag = "1" if persist else "0"
     os.environ.update(
         GATEWAY_PORT=str(port),
@@ -98,7 +100,7 @@ async def _serve(sock: socket.socket, port: int, state_dir: Path) -> None:
         announcing.cancel()
         await asyncio.to_thread(running.stop)
         (state_dir / STATE_FILE).unlink(missing_ok=True)
-        shutil.rmtree(state_dir / "tmp", ignore_errors=True)
+        remove(state_dir / "tmp")
 
 
 async def _until_stopped(stop: asyncio.Event, running) -> None:
@@ -177,6 +179,8 @@ class Internal:
             "clock_offset_seconds": clock.offset.total_seconds(),
             "scheduler_deliveries": clock.deliveries,
             **self._running.faults.describe(),
+            "counts": self._running.counts(),
+            "versions": emulator.versions(),
             "ignored": emulator.ignored_here(),
         }
 

@@ -177,7 +177,7 @@ class Shifting:
     """Applications, deployment groups (by name: names are made, not given) and deployments of one local cloud."""
 
     def __init__(self, cloud: Cloud, faults: Faults) -> None:
-        self._cloud, self._faults = cloud, faults
+        self.cloud, self._faults = cloud, faults
         self._lock = threading.RLock()
         self.applications: dict[tuple[Scope, str], dict] = {}
         self.groups: dict[tuple[Scope, str], dict] = {}
@@ -190,7 +190,7 @@ class Shifting:
             raise NotEmulated(f"CodeDeploy: {operation} is not emulated by the local cloud.")
         validation.check(operation, request, SERVICE)
         with self._lock:
-            return self._operations[operation](self._cloud.scope(), request)
+            return self._operations[operation](self.cloud.scope(), request)
 
     def list_deployments(self, scope: Scope, request: dict) -> dict:
         """List deployments, the newest first."""
@@ -232,7 +232,7 @@ class Shifting:
         `weigh(share)` gives the new version that share of the requests. Raises ResourceFailed, with everything back
         at the old version, when an alarm of the group rings or somebody stops the deployment or the update.
         """
-        scope = self._cloud.scope()
+        scope = self.cloud.scope()
         group = self.groups.get((scope, policy["DeploymentGroupName"]))
         if group is None or group["ApplicationName"] != policy["ApplicationName"]:
             raise ResourceFailed(f"No Deployment Group found for name: {policy['DeploymentGroupName']}")
@@ -270,7 +270,7 @@ class Shifting:
         steps, alarms = CONFIGURATIONS[group["DeploymentConfigName"]], _alarms(group)
         share, minutes, last = 0.0, 0.0, time.monotonic()
         while share < 1:
-            stop = why_stop(self._cloud.alarm_states(scope, alarms), asked=one.stop_asked, cancelled=cancelled())
+            stop = why_stop(self.cloud.alarm_states(scope, alarms), asked=one.stop_asked, cancelled=cancelled())
             if stop is not None:
                 return stop
             if (due := share_after(steps, minutes)) != share:
@@ -328,20 +328,20 @@ def _on(configuration: Mapping[str, Any]) -> bool:
 # CloudFormation
 
 
-def resource_types(cloud: Cloud, shifting: Shifting) -> dict[str, ResourceType]:
+def resource_types(shifting: Shifting) -> dict[str, ResourceType]:
     """Return the CloudFormation types that CodeDeploy provides, by name."""
     return {
         "AWS::CodeDeploy::Application": _type(
-            cloud, shifting.applications, "ApplicationName", APPLICATION_CREATE_ONLY, _check_application
+            shifting, shifting.applications, "ApplicationName", APPLICATION_CREATE_ONLY, _check_application
         ),
         "AWS::CodeDeploy::DeploymentGroup": _type(
-            cloud, shifting.groups, "DeploymentGroupName", GROUP_CREATE_ONLY, _check_group
+            shifting, shifting.groups, "DeploymentGroupName", GROUP_CREATE_ONLY, _check_group
         ),
     }
 
 
 def _type(
-    cloud: Cloud,
+    shifting: Shifting,
     kept: dict[tuple[Scope, str], dict],
     name_property: str,
     create_only: tuple[str, ...],
@@ -352,18 +352,18 @@ def _type(
     def create(name: str, properties: dict) -> tuple[str, dict]:
         name = properties.get(name_property) or name
         check(properties)
-        if (cloud.scope(), name) in kept:
+        if (shifting.cloud.scope(), name) in kept:
             raise ResourceFailed(f"{name_property} {name} already exists")
-        kept[cloud.scope(), name] = properties
+        kept[shifting.cloud.scope(), name] = properties
         return name, {}
 
     def update(name: str, old: dict, new: dict) -> tuple[str, dict]:
         check(new)
-        kept[cloud.scope(), name] = new
+        kept[shifting.cloud.scope(), name] = new
         return name, {}
 
     def delete(name: str) -> None:
-        kept.pop((cloud.scope(), name), None)
+        kept.pop((shifting.cloud.scope(), name), None)
 
     return ResourceType(create, update, delete, create_only, name_property)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import boto3
+import psutil
 from botocore.config import Config
 
 from tests.integration.local.actions import random_name, wait_until
@@ -55,6 +56,21 @@ def ask(client, name: str, body: str = "1,2", **parameters: Any) -> str:
     """Return the endpoint's answer."""
     answer = client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=body, **CSV, **parameters)
     return answer["Body"].read().decode()
+
+
+def servers(endpoint_name: str) -> list[psutil.Process]:
+    """Return the model servers that run for an endpoint, by the model folder in their environment."""
+    return [process for process in psutil.process_iter(["cmdline"]) if _serves(process, endpoint_name)]
+
+
+def _serves(process: psutil.Process, endpoint_name: str) -> bool:
+    command = " ".join(process.info["cmdline"] or [])
+    if "serve.py" not in command or "guard.py" in command:
+        return False
+    try:
+        return f"endpoint-{endpoint_name}-" in process.environ().get("TURNOUT_MODEL_DIR", "")
+    except psutil.Error:
+        return False
 
 
 def impatient_runtime(cloud: control.LocalCloud) -> Any:

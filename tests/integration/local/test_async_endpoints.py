@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.local.actions import bucket, random_name, stand_in_model, wait_until
-from tests.integration.local.endpoint_actions import ask, asynchronous, endpoint, endpoint_config, settled
+from tests.integration.local.endpoint_actions import asynchronous, endpoint, endpoint_config, settled
 from turnout.local import control
 
 pytestmark = [
@@ -59,6 +59,15 @@ def test_a_request_is_accepted_at_once_and_its_result_appears(client, data):
     assert accepted["FailureLocation"] == f"s3://{data}/failed/my-request-error.out"
     assert text_at(client, accepted["OutputLocation"]) is None
     assert result(client, accepted["OutputLocation"]) == "3.0"
+
+
+def test_a_request_says_where_its_result_goes_and_how_long_it_may_take(client, data):
+    name = queued_endpoint(client, data, echo_header="Accept", slow=1.5)
+    accepted = send(client, name, S3OutputPathExtension="mine/today", Filename="scores.csv")
+    assert accepted["OutputLocation"] == f"s3://{data}/out/mine/today/scores.csv"
+    hurried = send(client, name, InvocationTimeoutSeconds=1)
+    assert "no answer within 1 seconds" in result(client, hurried["FailureLocation"])
+    assert result(client, accepted["OutputLocation"]) == "text/csv"
 
 
 def test_a_large_payload_comes_from_s3(client, data):
@@ -227,27 +236,6 @@ def test_a_queue_goes_to_zero_and_wakes_with_both_policies(client, data):
     assert metric(client, "HasBacklogWithoutCapacity", "Maximum", name) == 1
     assert metric(client, "ApproximateAgeOfOldestRequest", "Maximum", name) > 0
     assert metric(client, "Invocations", "Sum", name, "AllTraffic") is None  # not published for asynchronous ones
-
-
-def test_load_scales_a_real_time_endpoint_out(client, data):
-    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
-    resource = scalable(client, name, 1, 2)
-    client("application-autoscaling").put_scaling_policy(
-        PolicyName="invocations",
-        PolicyType="TargetTrackingScaling",
-        **resource,
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": 100,
-            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-        },
-    )
-
-    def busy() -> bool:
-        for _ in range(5):
-            ask(client, name)
-        return count(client, name) == 2
-
-    wait_until(busy, 30)
 
 
 def test_only_a_queue_may_go_to_zero(client, data):

@@ -1,14 +1,17 @@
 """Endpoints of the local cloud: real processes, states, refusals, blue/green updates that lose no request."""
 
 import json
+import re
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.local.actions import bucket, random_name, stand_in_model, wait_until
+from tests.integration.local.actions import bucket, objects, random_name, stand_in_model, wait_until
 from tests.integration.local.endpoint_actions import (
     CSV,
     SERVERLESS,
@@ -17,6 +20,8 @@ from tests.integration.local.endpoint_actions import (
     endpoint,
     endpoint_config,
     impatient_runtime,
+    instances,
+    servers,
     settled,
 )
 from turnout.local import control
@@ -130,24 +135,11 @@ def test_a_serverless_endpoint_starts_cold_and_refuses_what_exceeds_its_concurre
     assert {e["ResponseMetadata"]["HTTPStatusCode"] for e in errors} == {429}
     control.set_faults(stand_in_cloud, time_scale=3600)
     try:
-        wait_until(lambda: model_processes(name) == 0)
+        wait_until(lambda: not servers(name))
     finally:
         control.set_faults(stand_in_cloud, time_scale=60)
     assert ask(client, name) == "3.0"
-    assert model_processes(name) == 1
-
-
-def model_processes(endpoint_name: str) -> int:
-    """Return how many model servers run for an endpoint, by the model folder in their environment."""
-    count = 0
-    for process in psutil.process_iter(["cmdline"]):
-        if "serve.py" in " ".join(process.info["cmdline"] or []) and "guard.py" not in str(process.info["cmdline"]):
-            try:
-                folder = process.environ().get("TURNOUT_MODEL_DIR", "")
-            except psutil.Error:
-                continue
-            count += f"endpoint-{endpoint_name}-" in folder
-    return count
+    assert len(servers(name)) == 1
 
 
 def test_what_the_model_refuses_is_a_model_error(client, data):
@@ -160,6 +152,68 @@ def test_what_the_model_refuses_is_a_model_error(client, data):
         assert (answer["Error"]["Code"], answer["OriginalStatusCode"]) == ("ModelError", status)
         assert answer["OriginalMessage"] == f"cannot score {body}"
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
+
+
+def test_what_is_not_for_the_model_stays_outside_and_its_own_words_come_back(client, data):
+    own = {"Content-Type": "application/json", "X-Amzn-SageMaker-Custom-Attributes": "out", "X-Other": "no"}
+    header = "X-Amzn-SageMaker-Custom-Attributes"
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data, echo_header=header, headers=own)))
+    answer = client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=name, Body=b"1", CustomAttributes="in", InferenceId="i", SessionId="NEW_SESSION"
+    )
+    assert answer["Body"].read() == b"in"
+    assert (answer["CustomAttributes"], answer["ContentType"]) == ("out", "application/json")
+    assert "x-other" not in answer["ResponseMetadata"]["HTTPHeaders"]
+
+
+def test_a_session_stays_with_the_process_that_opened_it(client, data):
+    opened = {"X-Amzn-SageMaker-New-Session-Id": "mine; Expires=2030-01-01T00:00:00Z"}
+    model = stand_in_model(client, data, echo_header="Host", headers=opened)  # the host has the process's port
+    name = endpoint(client, endpoint_config(client, model, count=2))
+    first = client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=b"1", SessionId="NEW_SESSION")
+    assert first["NewSessionId"].startswith("mine;")
+    place = first["Body"].read().decode()
+    with ThreadPoolExecutor(4) as callers:  # at once, so that the other process would get some of them
+        places = list(callers.map(lambda _: ask(client, name, SessionId="mine"), range(12)))
+    assert set(places) == {place}
+
+
+def test_weights_share_the_traffic_and_zero_gets_none(client, sagemaker, data):
+    models = [stand_in_model(client, data, plus=plus) for plus in (0, 100, 200)]
+    variants = [
+        {"VariantName": f"v{number}", "ModelName": model, "InitialVariantWeight": weight, **instances()}
+        for number, (model, weight) in enumerate(zip(models, (3.0, 1.0, 0.0), strict=True))
+    ]
+    config = random_name("config")
+    sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=variants)
+    name = endpoint(client, config)
+    answers = [ask(client, name) for _ in range(200)]
+    assert set(answers) == {"3.0", "103.0"}
+    assert 20 < answers.count("103.0") < 80  # five standard deviations around 50 are 31
+    assert ask(client, name, TargetVariant="v2") == "203.0"
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "v0", "DesiredWeight": 0}]
+    )
+    settled(client, name)
+    assert {ask(client, name) for _ in range(20)} == {"103.0"}
+
+
+def test_what_is_captured_lies_in_s3(client, sagemaker, data):
+    capture = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{data}/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
+    }
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data), DataCaptureConfig=capture))
+    assert sagemaker.describe_endpoint(EndpointName=name)["DataCaptureConfig"]["CaptureStatus"] == "Started"
+    ask(client, name, InferenceId="mine")
+    prefix = f"captured/{name}/AllTraffic/"
+    lines = wait_until(lambda: list(objects(client, data, prefix).values()))
+    (line,) = map(json.loads, lines)
+    assert line["captureData"]["endpointInput"]["data"] == "1,2"
+    assert line["eventMetadata"]["inferenceId"] == "mine"
 
 
 def test_limits_and_wrong_kinds_of_call_are_refused(client, data):
@@ -176,6 +230,11 @@ def test_limits_and_wrong_kinds_of_call_are_refused(client, data):
         (lambda: runtime.invoke_endpoint_async(EndpointName=queued), "Exactly one of Body and InputLocation"),
         (lambda: runtime.invoke_endpoint_async(EndpointName=queued, Body=b"1" * 128_001), "128000"),
         (lambda: ask(client, serverless, TargetVariant="other"), "Variant other not found"),
+        (lambda: ask(client, serverless, TargetModel="m.tar.gz"), "is not a multi-model endpoint"),
+        (lambda: ask(client, serverless, TargetContainerHostname="h"), "is not a multi-container endpoint"),
+        (lambda: ask(client, serverless, InferenceComponentName="c"), "does not deploy inference components"),
+        (lambda: ask(client, serverless, EnableExplanations="`true`"), "has no ExplainerConfig"),
+        (lambda: ask(client, serverless, CustomAttributes="x" * 1025), "less than or equal to 1024"),
     ):
         with pytest.raises(ClientError, match=words) as caught:
             call()
@@ -198,16 +257,23 @@ def test_an_endpoint_stays_what_it_is(client, sagemaker, data):
     assert ask(client, serverless) == "3.0"
 
 
-def test_a_configuration_in_use_stays(client, sagemaker, data):
-    config = endpoint_config(client, stand_in_model(client, data))
+def test_an_endpoint_lives_on_without_its_configuration(client, sagemaker, data):
+    model = stand_in_model(client, data)
+    config = endpoint_config(client, model)
     name = endpoint(client, config)
-    with pytest.raises(ClientError, match="it is in use by endpoint"):
-        sagemaker.delete_endpoint_config(EndpointConfigName=config)
-    sagemaker.delete_endpoint(EndpointName=name)
-    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     sagemaker.delete_endpoint_config(EndpointConfigName=config)
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    two = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=two)
+    assert settled(client, name)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    successor = endpoint_config(client, model)
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=successor)
+    assert settled(client, name)["EndpointConfigName"] == successor
+    sagemaker.delete_endpoint_config(EndpointConfigName=successor)
+    assert ask(client, name) == "3.0"
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
 def test_deleting_an_endpoint_lets_requests_finish_and_leaves_no_process(client, sagemaker, data):
@@ -219,7 +285,7 @@ def test_deleting_an_endpoint_lets_requests_finish_and_leaves_no_process(client,
     sagemaker.delete_endpoint(EndpointName=name)
     caller.join()
     assert answers == ["3.0"]
-    wait_until(lambda: model_processes(name) == 0)
+    wait_until(lambda: not servers(name))
 
 
 def test_metrics_and_logs_carry_awss_names(client, data):
@@ -253,6 +319,7 @@ def test_metrics_and_logs_carry_awss_names(client, data):
     wait_until(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
     events = wait_until(lambda: logs.filter_log_events(logGroupName=group)["events"])
     assert any("environment" in event["message"] for event in events)
+    assert re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}", events[0]["logStreamName"])
 
 
 def test_a_crashed_process_is_replaced(client, data):
@@ -263,14 +330,44 @@ def test_a_crashed_process_is_replaced(client, data):
                 process.kill()
         except psutil.Error:
             continue
+    wait_until(lambda: answers(client, name))
 
-    def answers():
-        try:
-            return ask(client, name) == "3.0"
-        except ClientError:
-            return False
 
-    assert wait_until(answers)
+def answers(client, name: str) -> bool:
+    try:
+        return ask(client, name) == "3.0"
+    except ClientError:
+        return False
+
+
+def test_a_process_that_does_not_answer_pings_is_replaced(client, data):
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
+    (hung,) = servers(name)
+    hung.suspend()
+    wait_until(lambda: [server for server in servers(name) if server != hung])
+    wait_until(lambda: answers(client, name))
+
+
+def test_what_the_processes_use_is_published(client, data):
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
+    where = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
+
+    def statistics(metric: str) -> list[dict]:
+        now = time.time()
+        return client("cloudwatch").get_metric_statistics(
+            Namespace="/aws/sagemaker/Endpoints",
+            MetricName=metric,
+            Dimensions=where,
+            StartTime=now - 600,
+            EndTime=now + 60,
+            Period=3600,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+
+    for metric, least in (("MemoryUtilization", 0.001), ("CPUUtilization", 0.0), ("DiskUtilization", 0.0)):
+        (point,) = wait_until(lambda metric=metric: statistics(metric), 20)
+        assert point["Unit"] == "Percent"
+        assert least <= point["Maximum"] < 400
 
 
 @pytest.mark.parametrize("word", ["fail", "never"])
@@ -324,23 +421,73 @@ def test_an_alarm_turns_a_canary_back(client, sagemaker, data):
     assert {ask(client, name) for _ in range(10)} == {"3.0"}
 
 
-def test_eventbridge_hears_of_every_state(client, sagemaker, data):
+def heard(client, detail_type: str) -> Callable[[str], list[dict]]:
+    """Listen to events of a type; the function that is returned gives what was heard of an endpoint so far."""
     queue = client("sqs").create_queue(QueueName=random_name("states"))["QueueUrl"]
     attributes = client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    rule = random_name("rule")
-    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]}
+    rule, events = random_name("rule"), []
+    pattern = {"source": ["aws.sagemaker"], "detail-type": [detail_type]}
     client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
     client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+
+    def so_far(name: str) -> list[dict]:
+        messages = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        events.extend(json.loads(message["Body"]) for message in messages)
+        return [event for event in events if event["detail"]["EndpointName"] == name]
+
+    return so_far
+
+
+def test_a_deployment_says_how_far_it_is(client, sagemaker, data):
+    events = heard(client, "SageMaker Endpoint Deployment State Change")
+    config = endpoint_config(client, stand_in_model(client, data), count=2)
+    name = endpoint(client, config)
+    slow = endpoint_config(client, stand_in_model(client, data, plus=1), count=2)
+    traffic = {
+        "Type": "CANARY",
+        "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        "WaitIntervalInSeconds": 120,  # two seconds here
+    }
+    deployment = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 60}}
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=slow, DeploymentConfig=deployment)
+    seen: dict[str, str] = {}
+
+    def baking() -> bool:
+        described = sagemaker.describe_endpoint(EndpointName=name)
+        for variant in described.get("PendingDeploymentSummary", {}).get("ProductionVariants", []):
+            for status in variant["VariantStatus"]:
+                seen[status["Status"]] = status["StatusMessage"]
+        return described["EndpointStatus"] == "InService"
+
+    wait_until(baking)
+    assert seen["Baking"].startswith("Baking for ")
+    described = sagemaker.describe_endpoint(EndpointName=name)
+    assert described["LastDeploymentConfig"] == deployment
+    assert "PendingDeploymentSummary" not in described
+    (image,) = described["ProductionVariants"][0]["DeployedImages"]
+    assert image["SpecifiedImage"] == "example.com/any:1"
+    wait_until(lambda: stages(events(name))[-1:] == ["Deleting"])
+    assert [s for s in ORDER if s in stages(events(name))] == ORDER
+    pending = next(e["detail"] for e in events(name) if stages([e]) == ["Baking"])["PendingDeploymentSummary"]
+    assert (pending["EndpointConfigName"], pending["ProductionVariants"][0]["DesiredInstanceCount"]) == (slow, 2)
+
+
+ORDER = ["Creating", "ActivatingTraffic", "Baking", "Deleting"]
+
+
+def stages(events: list[dict]) -> list[str]:
+    """Return the stages of deployments that events tell of, in the order of their times."""
+    variants = [event["detail"]["PendingDeploymentSummary"]["ProductionVariants"][0] for event in events]
+    found = sorted((v["VariantStatus"][0] for v in variants), key=lambda status: status["StartTime"])
+    return [status["Status"] for status in found]
+
+
+def test_eventbridge_hears_of_every_state(client, data):
+    events = heard(client, "SageMaker Endpoint State Change")
     name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
-    seen = []
-
-    def both() -> bool:
-        for message in client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-            event = json.loads(message["Body"])
-            if event["detail"]["EndpointName"] == name:
-                seen.append((event["detail"]["EndpointStatus"], event["resources"]))
-        return len(seen) >= 2
-
-    wait_until(both)
+    wait_until(lambda: len(events(name)) >= 2)
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"
+    seen = [(event["detail"]["EndpointStatus"], event["resources"]) for event in events(name)]
     assert sorted(seen) == [("CREATING", [arn]), ("IN_SERVICE", [arn])]

@@ -9,6 +9,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.integration.local.actions import executed, function, random_name, state_machine, wait_until
 from turnout.local import control
@@ -318,3 +319,30 @@ def test_an_alarm_treats_silence_as_told(client):
         return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
 
     wait_until(lambda: states() == {names["breaching"]: "ALARM", names["notBreaching"]: "OK"})
+
+
+def test_an_alarm_on_an_expression_goes_off(client):
+    cloudwatch, name = client("cloudwatch"), random_name("share")
+    dimensions = [{"Name": "Model", "Value": name}]
+
+    def metric(identity: str, metric_name: str) -> dict:
+        about = {"Namespace": "Turnout", "MetricName": metric_name, "Dimensions": dimensions}
+        return {"Id": identity, "MetricStat": {"Metric": about, "Period": 60, "Stat": "Sum"}, "ReturnData": False}
+
+    share = {"Id": "share", "Expression": "100 * FILL(bad, 0) / all", "ReturnData": True}
+    settings = {
+        "AlarmName": name,
+        "EvaluationPeriods": 1,
+        "Threshold": 5,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    cloudwatch.put_metric_alarm(**settings, Metrics=[metric("bad", "Bad"), metric("all", "All"), share])
+    data = [{"MetricName": m, "Dimensions": dimensions, "Value": v} for m, v in (("Bad", 1), ("All", 10))]
+    cloudwatch.put_metric_data(Namespace="Turnout", MetricData=data)
+    wait_until(lambda: cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM")
+    described = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+    assert (len(described["Metrics"]), described.get("MetricName")) == (3, None)
+    band = {"Id": "share", "Expression": "ANOMALY_DETECTION_BAND(all, 2)", "ReturnData": True}
+    with pytest.raises(ClientError, match="does not know the function ANOMALY_DETECTION_BAND"):
+        cloudwatch.put_metric_alarm(**settings, Metrics=[metric("all", "All"), band])

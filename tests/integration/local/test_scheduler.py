@@ -161,3 +161,35 @@ def test_a_schedule_is_found_by_the_stack_that_owns_it(client, stand_in_cloud, m
     assert len(own) == 1
     assert own[0]["scheduled_time"][11:] in ("09:15:00Z", "10:15:00Z")
     wait_until(lambda: slots(client, machine))
+
+
+def test_any_operation_of_any_service_may_be_a_target(client, stand_in_cloud):
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName=random_name("queue"))["QueueUrl"]
+    body = "<aws.scheduler.scheduled-time>"
+    name = random_name("schedule")
+    client("scheduler").create_schedule(
+        Name=name,
+        ScheduleExpression="cron(0 6 * * ? *)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={
+            "Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage",
+            "RoleArn": ROLE,
+            "Input": json.dumps({"QueueUrl": queue, "MessageBody": body}),
+        },
+    )
+    (fired,) = [f for f in control.advance_schedule(stand_in_cloud, name) if f["schedule"] == name]
+    (message,) = wait_until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
+    assert message["Body"] == fired["scheduled_time"]
+
+
+def test_a_universal_target_that_refuses_goes_to_the_dead_letters(client, stand_in_cloud):
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName=random_name("letters"))["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"DeadLetterConfig": {"Arn": arn}, "RetryPolicy": {"MaximumRetryAttempts": 0}, "Input": "{}"}
+    target = "arn:aws:scheduler:::aws-sdk:sagemaker:createTransformJob"
+    control.advance_schedule(stand_in_cloud, schedule(client, target, "cron(0 7 * * ? *)", policy=policy))
+    receive = {"QueueUrl": url, "MessageAttributeNames": ["All"]}
+    (message,) = wait_until(lambda: sqs.receive_message(**receive).get("Messages"))
+    assert "TransformJobName" in message["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]

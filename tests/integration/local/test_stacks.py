@@ -169,3 +169,111 @@ def test_the_artifact_of_a_stack_model_is_what_runs(client, stack):
     client("sagemaker").create_transform_job(**request)
     assert finished(client, request["TransformJobName"])["TransformJobStatus"] == "Completed"
     assert objects(client, data) == {"a.csv.out": "1,102.0\n"}
+
+
+def resource(kind: str, **properties) -> dict:
+    return {"It": {"Type": f"AWS::{kind}", "Properties": properties}}
+
+
+NAME = {"Name": {"Ref": "It"}}
+
+
+def test_a_table_keeps_its_class_and_its_encryption(client, stack):
+    properties = {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "TableClass": "STANDARD_INFREQUENT_ACCESS",
+        "SSESpecification": {"SSEEnabled": True},
+    }
+    name = stack(resource("DynamoDB::Table", **properties), NAME)["Name"]
+    table = client("dynamodb").describe_table(TableName=name)["Table"]
+    assert table["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+    assert table["SSEDescription"]["Status"] == "ENABLED"
+
+
+def test_a_table_with_another_key_is_another_table(client, stack):
+    def deploy(key):
+        properties = {
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+        }
+        return stack(resource("DynamoDB::Table", **properties), NAME)["Name"]
+
+    first, dynamodb = deploy("pk"), client("dynamodb")
+    second = deploy("id")
+    assert second != first
+    assert dynamodb.describe_table(TableName=second)["Table"]["KeySchema"][0]["AttributeName"] == "id"
+    wait_until(lambda: first not in dynamodb.list_tables()["TableNames"])
+
+
+def test_a_full_bucket_fails_to_be_deleted(client, stack):
+    name = stack(resource("S3::Bucket"), NAME)["Name"]
+    client("s3").put_object(Bucket=name, Key="a", Body=b"x")
+    cloudformation = client("cloudformation")
+    cloudformation.delete_stack(StackName=stack.name)
+
+    def status():
+        return cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["StackStatus"]
+
+    wait_until(lambda: status() == "DELETE_FAILED")
+    events = cloudformation.describe_stack_events(StackName=stack.name)["StackEvents"]
+    assert any("is not empty" in event.get("ResourceStatusReason", "") for event in events)
+    assert client("s3").head_object(Bucket=name, Key="a")
+    client("s3").delete_object(Bucket=name, Key="a")
+    cloudformation.delete_stack(StackName=stack.name)
+    wait_until(lambda: name not in [b["Name"] for b in client("s3").list_buckets()["Buckets"]])
+
+
+def test_a_functions_failed_events_go_to_its_dead_letter_queue(client, stack):
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName=random_name("letters"))["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    function = {
+        "Runtime": "python3.12",
+        "Handler": "index.handler",
+        "Role": ROLE,
+        "Code": {"ZipFile": "def handler(event, context): raise ValueError(event)"},
+        "DeadLetterConfig": {"TargetArn": arn},
+    }
+    attempts = {"FunctionName": {"Ref": "It"}, "Qualifier": "$LATEST", "MaximumRetryAttempts": 0}
+    resources = resource("Lambda::Function", **function)
+    resources["Attempts"] = {"Type": "AWS::Lambda::EventInvokeConfig", "Properties": attempts}
+    name = stack(resources, NAME)["Name"]
+    client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'{"a": 1}')
+    wait_until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+
+
+def test_a_role_keeps_its_permissions_boundary_and_a_stream_its_encryption(client, stack):
+    boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    resources = {
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {"AssumeRolePolicyDocument": {"Statement": []}, "PermissionsBoundary": boundary},
+        },
+        "Stream": {
+            "Type": "AWS::Kinesis::Stream",
+            "Properties": {"ShardCount": 1, "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/any"}},
+        },
+    }
+    made = stack(resources, {"Role": {"Ref": "Role"}, "Stream": {"Ref": "Stream"}})
+    role = client("iam").get_role(RoleName=made["Role"])["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    stream = client("kinesis").describe_stream_summary(StreamName=made["Stream"])["StreamDescriptionSummary"]
+    assert (stream["EncryptionType"], stream["KeyId"]) == ("KMS", "alias/any")
+
+
+def test_a_version_keeps_its_provisioned_concurrency(client, stack):
+    function = {
+        "Runtime": "python3.12",
+        "Handler": "index.handler",
+        "Role": ROLE,
+        "Code": {"ZipFile": "def handler(event, context): return 1"},
+    }
+    version = {"FunctionName": {"Ref": "It"}, "ProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": 2}}
+    resources = resource("Lambda::Function", **function)
+    resources["Version"] = {"Type": "AWS::Lambda::Version", "Properties": version}
+    name = stack(resources, NAME)["Name"]
+    asked = client("lambda").get_provisioned_concurrency_config(FunctionName=name, Qualifier="1")
+    assert asked["RequestedProvisionedConcurrentExecutions"] == 2

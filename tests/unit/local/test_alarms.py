@@ -2,7 +2,9 @@
 
 import pytest
 
+from turnout.local import alarms
 from turnout.local.alarms import dimensions, evaluate, windows
+from turnout.local.metric_math import NotSupported
 
 
 def alarm(**settings):
@@ -56,3 +58,50 @@ def test_dimensions_are_read_either_way():
         == dimensions({"Dimensions": {"a": "b"}})
         == {"a": "b"}
     )
+
+
+def stat(identity, value, returned=False):
+    metric = {"Namespace": "N", "MetricName": value}
+    return {"Id": identity, "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}, "ReturnData": returned}
+
+
+def expression(identity, text, returned=False):
+    return {"Id": identity, "Expression": text, "ReturnData": returned}
+
+
+SERIES = {"errors": [1.0, None], "calls": [10.0, 20.0]}
+
+
+def test_an_expression_over_expressions_is_worked_out():
+    queries = [
+        expression("rate", "100 * filled / calls", returned=True),
+        expression("filled", "FILL(errors, 0)"),
+        stat("errors", "errors"),
+        stat("calls", "calls"),
+    ]
+    alarms.check_metrics(queries)
+    assert alarms.metric_values(queries, lambda s: SERIES[s["Metric"]["MetricName"]]) == [10.0, 0.0]
+    assert alarms.metric_period(queries) == 60
+
+
+def test_metrics_means_what_was_measured_only():
+    queries = [
+        expression("sum", "SUM(METRICS())", returned=True),
+        expression("other", "calls * 100"),
+        stat("calls", "calls"),
+    ]
+    assert alarms.metric_values(queries, lambda s: SERIES[s["Metric"]["MetricName"]]) == [10.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    ("queries", "words"),
+    [
+        ([stat("a", "calls"), stat("b", "calls")], "exactly one"),
+        ([stat("a", "calls", True), stat("b", "calls", True)], "exactly one"),
+        ([expression("a", "b + 1", True), expression("b", "a + 1")], "refer to each other"),
+        ([expression("a", "c + 1", True)], "no metric c"),
+    ],
+)
+def test_metrics_that_cannot_be_worked_out_are_refused(queries, words):
+    with pytest.raises(NotSupported, match=words):
+        alarms.check_metrics(queries)

@@ -52,6 +52,27 @@ def test_a_step_is_chosen_by_how_far_the_metric_is_above_the_threshold(kind, abo
     assert stepped(2, {"AdjustmentType": kind, "StepAdjustments": STEPS}, above) == expected
 
 
+BELOW = [
+    {"MetricIntervalUpperBound": -10, "ScalingAdjustment": -2},
+    {"MetricIntervalLowerBound": -10, "MetricIntervalUpperBound": 0, "ScalingAdjustment": -1},
+]
+
+
+@pytest.mark.parametrize(("above", "expected"), [(0, 4), (-9.9, 4), (-10, 3), (1, 5)])
+def test_below_the_threshold_the_upper_bound_belongs_to_the_step(above, expected):
+    assert stepped(5, {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": BELOW}, above) == expected
+
+
+@pytest.mark.parametrize(
+    ("current", "percent", "least", "expected"),
+    [(10, 25, 0, 12), (10, -25, 0, 8), (1, 50, 0, 2), (1, -50, 0, 0), (10, 10, 3, 13), (0, 50, 0, 0), (0, 50, 2, 2)],
+)
+def test_percentages_are_rounded_towards_the_capacity_but_change_at_least_one(current, percent, least, expected):
+    step = {"MetricIntervalLowerBound": 0, "ScalingAdjustment": percent}
+    settings = {"AdjustmentType": "PercentChangeInCapacity", "StepAdjustments": [step], "MinAdjustmentMagnitude": least}
+    assert stepped(current, settings, 1) == expected
+
+
 def points(*values) -> list[dict]:
     """Return values by their age in seconds at the moment 1000."""
     return [{"Timestamp": 1000.0 - age, "Value": value, "Count": count} for age, value, count in values]

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from turnout.local.sagemaker import guard
 from turnout.local.sagemaker.container import Container, ContainerFailed, _process_environment
 from turnout.local.sagemaker.transform.errors import BadData, ModelFailed
 
@@ -109,8 +111,8 @@ print(container._process.pid, flush=True)
 time.sleep(60)
 """
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    guard = int(starter.stdout.readline())
-    processes = [guard, *children_of(guard)]
+    guarding = int(starter.stdout.readline())
+    processes = [guarding, *children_of(guarding)]
     assert all(alive(pid) for pid in processes)
     os.kill(starter.pid, signal.SIGKILL)
     starter.wait()
@@ -132,9 +134,9 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_it_dies_with_its_guard_even_when_that_is_killed(model, tmp_path):
     with Container(model("{}"), {}, tmp_path / "log") as container:
-        guard = container._process.pid
-        processes = [guard, *children_of(guard)]
-        os.kill(guard, signal.SIGKILL)
+        guarding = container._process.pid
+        processes = [guarding, *children_of(guarding)]
+        os.kill(guarding, signal.SIGKILL)
         container._process.wait()
         assert gone(processes)
 
@@ -144,6 +146,103 @@ def test_the_hosts_secrets_do_not_reach_the_model(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     environment = _process_environment(tmp_path, {"SAGEMAKER_PROGRAM": "score.py"}, 1234)
     assert not {"AWS_PROFILE", "PYTHONPATH"} & set(environment)
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == environment["AWS_CONFIG_FILE"] == os.devnull
     assert environment["SAGEMAKER_PROGRAM"] == "score.py"
     assert environment["TURNOUT_MODEL_DIR"] == str(tmp_path)
     assert (environment["SAGEMAKER_BIND_TO_HOST"], environment["SAGEMAKER_BIND_TO_PORT"]) == ("127.0.0.1", "1234")
+
+
+def test_its_answer_can_be_read_as_it_comes(model, tmp_path):
+    with Container(model("{}"), {}, tmp_path / "log") as container:
+        with container.stream(b"1,2", CSV, timeout=5) as streamed:
+            assert (streamed.status, b"".join(streamed.chunks)) == (200, b"3.0")
+        assert container.healthy()
+        os.kill(container.pid, signal.SIGSTOP)
+        assert container.healthy()  # the guard sleeps, the server answers
+        for server in children_of(container.pid):
+            os.kill(server, signal.SIGSTOP)
+        assert not container.healthy()
+        assert container.alive()
+        for pid in (container.pid, *children_of(container.pid)):
+            os.kill(pid, signal.SIGCONT)
+
+
+HOARDER = """
+import http.server, os, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        code = "data = bytearray(200_000_000); import time; time.sleep(60)"
+        subprocess.run([sys.executable, "-c", code], start_new_session=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
+
+
+def serving(tmp_path, code: str) -> Callable[[int], list[str]]:
+    """Return a command that runs this code."""
+    script = tmp_path / "server.py"
+    script.write_text(code)
+    return lambda port: [sys.executable, str(script)]
+
+
+def test_it_is_killed_when_its_descendants_hold_too_much_memory(tmp_path):
+    with Container(tmp_path, {}, tmp_path / "log", command=serving(tmp_path, HOARDER), memory_mb=150) as container:
+        processes = [container.pid, *children_of(container.pid)]
+        with pytest.raises(ModelFailed, match="no answer from /invocations"):
+            container.invoke(b"x", CSV, timeout=30, retries=0)
+        assert gone(processes)
+        assert not container.alive()
+    assert "exceeded the memory limit of 150 MB" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which pages are shared")
+def test_memory_that_processes_share_counts_once():
+    code = (
+        "import os, time; data = bytearray(60_000_000); [os.fork() or time.sleep(60) for _ in range(3)]; time.sleep(60)"
+    )
+    family = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    deadline = time.monotonic() + 15
+    while len(children_of(family.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    members = [family.pid, *children_of(family.pid)]
+    limit = 150 * 2**20
+    assert sum(psutil.Process(pid).memory_info().rss for pid in members) > limit
+    assert 0 < guard._memory(limit) < limit
+    os.killpg(family.pid, signal.SIGKILL)
+    family.wait()
+
+
+LEAVER = (
+    """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+"""
+    + HOARDER
+)
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["server killed", "stopped"])
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux adopts orphans")
+def test_descendants_that_left_the_group_end_too(tmp_path, killed):
+    container = Container(tmp_path, {}, tmp_path / "log", command=serving(tmp_path, LEAVER)).__enter__()
+    server = children_of(container.pid)[0]
+    processes = [server, *children_of(server)]
+    assert len(processes) == 2
+    if killed:
+        os.kill(server, signal.SIGKILL)
+        assert gone(processes)
+    container.stop()
+    assert gone(processes)
+
+
+def test_children_end_when_the_guard_is_killed(tmp_path):
+    code = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n" + HOARDER
+    container = Container(tmp_path, {}, tmp_path / "log", command=serving(tmp_path, code)).__enter__()
+    server = children_of(container.pid)[0]
+    processes = [server, *children_of(server)]
+    os.kill(container.pid, signal.SIGKILL)
+    container._process.wait()
+    container.stop()
+    assert gone(processes)

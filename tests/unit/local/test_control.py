@@ -1,8 +1,21 @@
 """What control does without a cloud."""
 
-import pytest
+from pathlib import Path
 
-from turnout.local.control import LocalCloud, LocalCloudError, _belongs, api_url, environ, status, up
+import pytest
+import yaml
+
+from turnout.local.control import (
+    ACCOUNT,
+    REGION,
+    LocalCloud,
+    LocalCloudError,
+    _belongs,
+    api_url,
+    environ,
+    status,
+    up,
+)
 
 
 @pytest.fixture
@@ -29,6 +42,12 @@ def test_the_environment_needs_nothing_from_home(cloud):
     assert variables["AWS_ACCESS_KEY_ID"] == "000000000000"
     assert variables["LOCALSTACK_HOST"] == "127.0.0.1:4000"
     assert variables["AWS_CONFIG_FILE"] == variables["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+
+
+def test_the_sagemaker_sdk_sends_nothing_home_and_asks_nobody_for_its_bucket(cloud):
+    settings = yaml.safe_load(Path(environ(cloud)["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text())
+    modules = settings["SageMaker"]["PythonSDK"]["Modules"]
+    assert modules == {"Session": {"DefaultS3Bucket": f"sagemaker-{REGION}-{ACCOUNT}"}, "TelemetryOptOut": True}
 
 
 def test_a_record_of_another_process_is_no_running_cloud(tmp_path):

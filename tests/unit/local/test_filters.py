@@ -25,6 +25,11 @@ DOCUMENT = {"id": 7, "features": {"a": 1, "b": 2}, "list": [10, 20, 30], "odd na
         ("$.list[0,2]", [10, 30]),
         ("$.list[1:]", [20, 30]),
         ("$.list[:-1]", [10, 20]),
+        ("$.list[0,1:]", [10, 20, 30]),
+        ("$.list[ 2 , :-1 ]", [30, 10, 20]),
+        ("$.list[:]", [10, 20, 30]),
+        ("$.list[7:]", []),
+        ("$.features.['b','a']", {"b": 2, "a": 1}),
         ("$.list[*]", [10, 20, 30]),
         ("$.features.*", [1, 2]),
     ],
@@ -33,7 +38,9 @@ def test_paths_select(path, expected):
     assert select(DOCUMENT, parse(path)) == expected
 
 
-@pytest.mark.parametrize("path", ["", "id", "$..id", "$[?(@.a)]", "$.list[::2]", "$['a", "$.a b", "$[id]", "$."])
+@pytest.mark.parametrize(
+    "path", ["", "id", "$..id", "$[?(@.a)]", "$.list[::2]", "$['a", "$.a b", "$[id]", "$.", "$[]", "$[0,]", "$[-]"]
+)
 def test_what_dataprocessing_does_not_know_is_refused(path):
     with pytest.raises(BadPath, match=r"JSONPath"):
         parse(path)

@@ -1,9 +1,19 @@
 """What AWS refuses of endpoint configurations and updates, without any process."""
 
+import contextlib
+
 import pytest
 
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
-from turnout.local.sagemaker.hosting.kinds import Kind, check_config, check_update, kind_of, retained
+from turnout.local.sagemaker.hosting.kinds import (
+    Kind,
+    check_capacity,
+    check_config,
+    check_update,
+    kind_of,
+    retained,
+    with_serverless,
+)
 
 ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out/"}}
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
@@ -63,6 +73,13 @@ def test_a_scalable_target_lets_another_model_through():
     [
         (config(variant(), variant()), {}, Invalid, "must be unique"),
         (config({"VariantName": "A", "ModelName": "m"}), {}, Invalid, "needs InstanceType"),
+        (
+            config(variant(kind="ml.g5.xlarge"), KmsKeyId="k"),
+            {},
+            Invalid,
+            "ml.g5.xlarge, which has local instance storage",
+        ),
+        (config(variant(kind="ml.m5d.large"), KmsKeyId="k"), {}, Invalid, "ml.m5d.large, which has local instance"),
         (config({**serverless(), "InstanceType": "ml.m5.large"}), {}, Invalid, "cannot be given with ServerlessConfig"),
         (config(serverless(MemorySizeInMB=1500)), {}, Invalid, "must be one of 1024, 2048"),
         (config(serverless(ProvisionedConcurrency=6)), {}, Invalid, "must not be greater than its MaxConcurrency"),
@@ -86,7 +103,7 @@ def test_what_no_endpoint_can_be_is_refused(wrong, model, error, words):
         check_config(wrong, lambda name: model)
 
 
-@pytest.mark.parametrize("right", [REALTIME, LESS, QUEUED])
+@pytest.mark.parametrize("right", [REALTIME, LESS, QUEUED, config(KmsKeyId="k"), config(variant(kind="ml.g5.xlarge"))])
 def test_what_an_endpoint_can_be_is_not(right):
     assert check_config(right, lambda name: {"EnableNetworkIsolation": False}) is None
 
@@ -110,3 +127,36 @@ def test_an_update_resets_capacity_unless_it_is_retained(retain, excluded, count
 def test_retaining_needs_the_same_variant_name():
     with pytest.raises(Invalid, match="variants of the same names"):
         retained(NOW, config(variant("Other")), True, [])
+
+
+def test_serverless_settings_outlive_a_restart():
+    one, two = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}, {"MemorySizeInMB": 1024, "MaxConcurrency": 9}
+    variants = [{"VariantName": "a", "ServerlessConfig": one}, {"VariantName": "b", "InitialInstanceCount": 1}]
+    saved = {"a": {"CurrentServerlessConfig": two}, "b": {"CurrentInstanceCount": 3}}
+    found = with_serverless({"ProductionVariants": variants}, saved)["ProductionVariants"]
+    assert found == [{"VariantName": "a", "ServerlessConfig": two}, variants[1]]
+    assert with_serverless({"ProductionVariants": variants}, {})["ProductionVariants"] == variants
+
+
+CAPACITY = {
+    "ProductionVariants": [
+        {"VariantName": "instances", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1},
+        {"VariantName": "serverless", "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "serverless", "words"),
+    [
+        ("instances", 0, None, "for asynchronous endpoints only"),
+        ("instances", 1, {"MaxConcurrency": 2}, "is not serverless"),
+        ("serverless", 1, None, "has no DesiredInstanceCount"),
+        ("serverless", None, {"ProvisionedConcurrency": 6}, "must not be greater than its MaxConcurrency"),
+        ("serverless", None, {"MaxConcurrency": 7, "ProvisionedConcurrency": 6}, None),
+    ],
+)
+def test_each_kind_of_variant_has_capacities_of_its_own(name, count, serverless, words):
+    context = pytest.raises(Invalid, match=words) if words else contextlib.nullcontext()
+    with context:
+        check_capacity(CAPACITY, name, count, serverless)

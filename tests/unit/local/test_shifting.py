@@ -49,7 +49,7 @@ def codedeploy(cloud: Cloud | None = None, time_scale: float = FASTEST, **overri
     """Return a CodeDeploy with one group, made as CloudFormation makes it."""
     cloud = cloud or Cloud()
     made = Shifting(cloud, Faults(time_scale=time_scale))
-    types = shifting.resource_types(cloud, made)
+    types = shifting.resource_types(made)
     types["AWS::CodeDeploy::Application"].create("app", {"ComputePlatform": "Lambda"})
     types["AWS::CodeDeploy::DeploymentGroup"].create("group", group(**overrides))
     return made
@@ -192,7 +192,7 @@ def test_a_group_that_would_act_otherwise_than_ours_is_refused(overrides, says):
 
 def test_another_platform_is_refused():
     with pytest.raises(ResourceFailed, match="only Lambda"):
-        shifting.resource_types(Cloud(), codedeploy())["AWS::CodeDeploy::Application"].create("a", {})
+        shifting.resource_types(codedeploy())["AWS::CodeDeploy::Application"].create("a", {})
 
 
 @pytest.mark.parametrize("policy", [{**POLICY, "DeploymentGroupName": "other"}, {**POLICY, "ApplicationName": "other"}])

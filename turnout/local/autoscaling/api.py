@@ -1,175 +1,195 @@
 """The operations of Application Auto Scaling on variants of SageMaker endpoints."""
 
-import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from turnout.local.sagemaker import validation
+from turnout.local.autoscaling import alarms, checks
+from turnout.local.autoscaling.registry import KEY_MEMBERS, Key, Registry
+from turnout.local.sagemaker import listing, validation
 from turnout.local.sagemaker.errors import ApiError, Invalid, NotEmulated
 from turnout.local.sagemaker.ports import Cloud, Scope
 
 SERVICE = "application-autoscaling"
-COUNT_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
-RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
-KEY_MEMBERS = ("ServiceNamespace", "ResourceId", "ScalableDimension")
-MOST_ACTIVITIES = 200
-
-Key = tuple[Scope, str, str, str]
+TRACKING = "TargetTrackingScaling"
+PAGE_SIZE = 50
+MOST_TAGS = 50
 
 
 class ObjectNotFound(ApiError):
     code, status = "ObjectNotFoundException", 400
 
 
-class Autoscaling:
-    """Targets, policies and what was done. `capacity(scope, endpoint, variant)` raises Invalid for strangers."""
+class ResourceNotFound(ApiError):
+    code, status = "ResourceNotFoundException", 400
 
-    def __init__(self, cloud: Cloud, capacity: Callable[[Scope, str, str], int], may_be_zero: Callable) -> None:
+
+class TooManyTags(ApiError):
+    code, status = "TooManyTagsException", 400
+
+
+class InvalidNextToken(ApiError):
+    code, status = "InvalidNextTokenException", 400
+
+
+class Autoscaling:
+    """`capacity(scope, endpoint, variant, dimension)` raises Invalid for what cannot be scaled."""
+
+    def __init__(
+        self, cloud: Cloud, capacity: Callable[[Scope, str, str, str], int], may_be_zero: Callable[[Scope, str], bool]
+    ) -> None:
         self.cloud, self._capacity, self._may_be_zero = cloud, capacity, may_be_zero
-        self.targets: dict[Key, dict] = {}
-        self.policies: dict[tuple[Key, str], dict] = {}
-        self.activities: list[tuple[Scope, dict]] = []
-        self.lock = threading.RLock()
+        self.registry = Registry(cloud.delete_alarms)
         self._operations = {name: getattr(self, method) for name, method in OPERATIONS.items()}
 
     def call(self, operation: str, request: dict) -> dict:
         """Answer one operation. Raises ApiError."""
         if operation not in self._operations:
             raise NotEmulated(f"Application Auto Scaling: {operation} is not emulated by the local cloud.")
-        validation.check(operation, request, SERVICE)
-        with self.lock:
-            return self._operations[operation](self.cloud.scope(), request)
+        request = validation.check(operation, request, SERVICE)
+        with self.registry.lock:
+            response = self._operations[operation](self.cloud.scope(), request)
+        return validation.answer(operation, response, SERVICE)
 
     # Targets
 
     def register(self, scope: Scope, request: dict) -> dict:
-        key = self._key(scope, request)
-        before = self.targets.get(key)
-        endpoint, variant = _parts(request["ResourceId"])
-        self._capacity(scope, endpoint, variant)
+        key = _key(scope, request)
+        before = self.registry.targets.get(key)
+        endpoint, variant = checks.parts(request["ResourceId"])
+        self._capacity(scope, endpoint, variant, request["ScalableDimension"])
         if before is None and not {"MinCapacity", "MaxCapacity"} <= set(request):
             raise Invalid("MinCapacity and MaxCapacity must be given for a new scalable target.")
-        target = {**(before or {"CreationTime": time.time(), "ScalableTargetARN": _target_arn(scope)}), **request}
-        target.pop("Tags", None)
-        if target["MinCapacity"] > target["MaxCapacity"]:
-            raise Invalid("Maximum capacity cannot be less than minimum capacity")
-        if target["MinCapacity"] == 0 and not self._may_be_zero(scope, endpoint):
-            raise Invalid("Minimum capacity cannot be less than 1 for real-time variants; 0 is for asynchronous ones.")
-        target.setdefault("RoleARN", f"arn:aws:iam::{scope.account}:role/aws-service-role/sagemaker.application-auto")
-        self.targets[key] = target
-        return {"ScalableTargetARN": target["ScalableTargetARN"]}
+        target = {**(before or _new_target(scope)), **request}
+        tags = target.pop("Tags", {})
+        checks.check_bounds(target["MinCapacity"], target["MaxCapacity"], self._smallest(scope, target))
+        arn = target["ScalableTargetARN"]
+        self.registry.targets[key] = target
+        if tags:
+            self._tag(arn, tags)
+        return {"ScalableTargetARN": arn}
 
     def deregister(self, scope: Scope, request: dict) -> dict:
-        key = self._key(scope, request)
-        if self.targets.pop(key, None) is None:
+        if not self.registry.drop(_key(scope, request)):
             raise ObjectNotFound(f"No scalable target registered for {_words(request)}")
-        for owner, name in [known for known in self.policies if known[0] == key]:
-            self.policies.pop((owner, name))
         return {}
 
     def describe_targets(self, scope: Scope, request: dict) -> dict:
         wanted = set(request.get("ResourceIds") or [])
-        found = [
-            {k: v for k, v in target.items() if not k.startswith("_")}
-            for key, target in self.targets.items()
-            if key[0] == scope and (not wanted or target["ResourceId"] in wanted) and _matches(target, request)
-        ]
-        return {"ScalableTargets": found}
+        found = (
+            target
+            for key, target in self.registry.targets.items()
+            if key[0] == scope and (not wanted or target["ResourceId"] in wanted)
+        )
+        return _page("DescribeScalableTargets", found, request, "ScalableTargets", KEY_MEMBERS)
+
+    def _smallest(self, scope: Scope, target: dict) -> int:
+        endpoint = checks.parts(target["ResourceId"])[0]
+        return 0 if target["ScalableDimension"] == checks.COUNT and self._may_be_zero(scope, endpoint) else 1
+
+    def _target(self, scope: Scope, request: dict) -> tuple[Key, dict]:
+        key = _key(scope, request)
+        if key not in self.registry.targets:
+            raise ObjectNotFound(f"No scalable target registered for {_words(request)}")
+        return key, self.registry.targets[key]
 
     # Policies
 
     def put_policy(self, scope: Scope, request: dict) -> dict:
-        key = self._key(scope, request)
-        if key not in self.targets:
-            raise ObjectNotFound(f"No scalable target registered for {_words(request)}")
-        _check_policy(request)
-        known = self.policies.get((key, request["PolicyName"]))
-        made = {"PolicyARN": _policy_arn(scope, request), "CreationTime": time.time(), "Alarms": []}
-        policy = {"PolicyType": "StepScaling", **(known or made), **request}
-        self.policies[key, request["PolicyName"]] = policy
-        return {"PolicyARN": policy["PolicyARN"], "Alarms": []}
+        key, _ = self._target(scope, request)
+        checks.check_policy(request)
+        known = self.registry.policies.get((key, request["PolicyName"]))
+        made = {"PolicyARN": _policy_arn(scope, request), "CreationTime": time.time()}
+        kept = {name: known[name] for name in made} if known else made
+        policy = {"PolicyType": "StepScaling", **kept, **request, "Alarms": []}
+        self.registry.drop_policy(key, request["PolicyName"])
+        if policy["PolicyType"] == TRACKING:
+            policy["Alarms"] = alarms.named(scope, request["ResourceId"])
+            for alarm in alarms.requests(policy):
+                self.cloud.put_alarm(scope, alarm)
+        self.registry.policies[key, request["PolicyName"]] = policy
+        return policy
 
     def delete_policy(self, scope: Scope, request: dict) -> dict:
-        if self.policies.pop((self._key(scope, request), request["PolicyName"]), None) is None:
-            raise ObjectNotFound(f"No scaling policy found for {_words(request)}, policy {request['PolicyName']}")
+        if not self.registry.drop_policy(_key(scope, request), request["PolicyName"]):
+            raise ObjectNotFound(f"No scaling policy found for {_words(request)}, policy name: {request['PolicyName']}")
         return {}
 
     def describe_policies(self, scope: Scope, request: dict) -> dict:
-        names = set(request.get("PolicyNames") or [])
-        found = [
-            {k: v for k, v in policy.items() if not k.startswith("_")}
-            for (key, name), policy in self.policies.items()
-            if key[0] == scope and (not names or name in names) and _matches(policy, request)
-        ]
-        return {"ScalingPolicies": found}
+        found = _named(self.registry.policies, scope, request, "PolicyNames")
+        return _page("DescribeScalingPolicies", found, request, "ScalingPolicies", (*KEY_MEMBERS, "PolicyName"))
+
+    # Scheduled actions
+
+    def put_schedule(self, scope: Scope, request: dict) -> dict:
+        key, target = self._target(scope, request)
+        known = self.registry.schedules.get((key, request["ScheduledActionName"]))
+        made = {"ScheduledActionARN": _action_arn(scope, request), "CreationTime": time.time()}
+        action = {**(known or made), **request}  # what an update does not name stays
+        if "Schedule" not in action:
+            raise Invalid("Schedule must be given for a new scheduled action.")
+        checks.check_schedule(action)
+        smallest = self._smallest(scope, target)
+        least = action["ScalableTargetAction"].get("MinCapacity", smallest)
+        checks.check_bounds(least, action["ScalableTargetAction"].get("MaxCapacity", least), smallest)
+        if "Schedule" in request:
+            action.pop("_After", None)
+        self.registry.schedules[key, request["ScheduledActionName"]] = action
+        return {}
+
+    def delete_schedule(self, scope: Scope, request: dict) -> dict:
+        name = request["ScheduledActionName"]
+        if self.registry.schedules.pop((_key(scope, request), name), None) is None:
+            raise ObjectNotFound(f"No scheduled action found for {_words(request)}, scheduled action name: {name}")
+        return {}
+
+    def describe_schedules(self, scope: Scope, request: dict) -> dict:
+        found = _named(self.registry.schedules, scope, request, "ScheduledActionNames")
+        order = (*KEY_MEMBERS, "ScheduledActionName")
+        return _page("DescribeScheduledActions", found, request, "ScheduledActions", order)
+
+    # Activities and tags
 
     def describe_activities(self, scope: Scope, request: dict) -> dict:
-        found = [a for owner, a in reversed(self.activities) if owner == scope and _matches(a, request)]
-        return {"ScalingActivities": found[: request.get("MaxResults", 50)]}
+        found = (activity for owner, activity in self.registry.activities if owner == scope)
+        operation = "DescribeScalingActivities"
+        return _page(operation, found, request, "ScalingActivities", ("StartTime", "_Number"), descending=True)
+
+    def tag(self, scope: Scope, request: dict) -> dict:
+        self._tag(self._tagged(scope, request), request["Tags"])
+        return {}
+
+    def untag(self, scope: Scope, request: dict) -> dict:
+        tags = self.registry.tags.get(self._tagged(scope, request), {})
+        for key in request["TagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    def list_tags(self, scope: Scope, request: dict) -> dict:
+        return {"Tags": self.registry.tags.get(self._tagged(scope, request), {})}
+
+    def _tag(self, arn: str, added: dict[str, str]) -> None:
+        tags = {**self.registry.tags.get(arn, {}), **added}
+        if len(tags) > MOST_TAGS:
+            raise TooManyTags(f"A scalable target can have at most {MOST_TAGS} tags.")
+        self.registry.tags[arn] = tags
+
+    def _tagged(self, scope: Scope, request: dict) -> str:
+        arn = request["ResourceARN"]
+        if all(key[0] != scope or t["ScalableTargetARN"] != arn for key, t in self.registry.targets.items()):
+            raise ResourceNotFound(f"The specified resource {arn} doesn't exist.")
+        return arn
 
     # For the rest of the cloud
 
-    def scaled_variants(self, scope: Scope, endpoint: str) -> Iterable[str]:
-        """Return the variants of an endpoint that are registered as scalable targets."""
-        parts = [_parts(resource) for owner, _, resource, _ in self.targets if owner == scope]
-        return [variant for name, variant in parts if name == endpoint]
-
-    def forget(self, scope: Scope, endpoint: str) -> None:
-        """Deregister what belongs to an endpoint that is deleted, as SageMaker does."""
-        with self.lock:
-            for key in [k for k in self.targets if k[0] == scope and _parts(k[2])[0] == endpoint]:
-                self.deregister(scope, dict(zip(KEY_MEMBERS, key[1:], strict=True)))
-
-    def policy(self, arn: str) -> tuple[Key, dict] | None:
-        """Return a policy and the key of its target, by ARN."""
-        found = ((key, policy) for (key, _), policy in list(self.policies.items()) if policy["PolicyARN"] == arn)
-        return next(found, None)
-
-    def note(self, scope: Scope, target: dict, policy: dict, wanted: int, cause: str) -> None:
-        """Remember a scaling activity."""
-        now = time.time()
-        activity = {name: target[name] for name in KEY_MEMBERS} | {
-            "ActivityId": str(uuid.uuid4()),
-            "Description": f"Setting desired instance count to {wanted}.",
-            "Cause": f"{cause} triggered policy {policy['PolicyName']}",
-            "StartTime": now,
-            "EndTime": now,
-            "StatusCode": "Successful",
-            "StatusMessage": f"Successfully set desired instance count to {wanted}.",
-        }
-        self.activities = [*self.activities[-MOST_ACTIVITIES:], (scope, activity)]
-
     def reset(self) -> None:
-        with self.lock:
-            self.targets.clear()
-            self.policies.clear()
-            self.activities.clear()
+        self.registry.clear()
 
     def dump(self) -> dict:
-        with self.lock:
-            return {
-                "targets": [[[*_flat(key)], _plain(target)] for key, target in self.targets.items()],
-                "policies": [[[*_flat(key)], name, _plain(p)] for (key, name), p in self.policies.items()],
-            }
+        return self.registry.dump()
 
     def load(self, state: dict) -> None:
-        with self.lock:
-            for key, target in state.get("targets", []):
-                self.targets[_key_of(key)] = target
-            for key, name, policy in state.get("policies", []):
-                self.policies[_key_of(key), name] = policy
-
-    def _key(self, scope: Scope, request: dict) -> Key:
-        if request["ServiceNamespace"] != "sagemaker" or request["ScalableDimension"] != COUNT_DIMENSION:
-            raise NotEmulated(
-                f"Only sagemaker, {COUNT_DIMENSION}, is emulated; not {request['ServiceNamespace']}, "
-                f"{request['ScalableDimension']}."
-            )
-        _parts(request["ResourceId"])
-        return (scope, *(request[member] for member in KEY_MEMBERS))
+        self.registry.load(state)
 
 
 #: Operation -> method of Autoscaling.
@@ -180,42 +200,59 @@ OPERATIONS = {
     "PutScalingPolicy": "put_policy",
     "DeleteScalingPolicy": "delete_policy",
     "DescribeScalingPolicies": "describe_policies",
+    "PutScheduledAction": "put_schedule",
+    "DeleteScheduledAction": "delete_schedule",
+    "DescribeScheduledActions": "describe_schedules",
     "DescribeScalingActivities": "describe_activities",
+    "TagResource": "tag",
+    "UntagResource": "untag",
+    "ListTagsForResource": "list_tags",
 }
 
 
-def _parts(resource: str) -> tuple[str, str]:
-    found = RESOURCE.fullmatch(resource)
-    if not found:
-        raise Invalid(f"ResourceId {resource!r} is not endpoint/NAME/variant/VARIANT.")
-    return found[1], found[2]
+def _key(scope: Scope, request: dict) -> Key:
+    checks.check_key(request)
+    return (scope, *(request[member] for member in KEY_MEMBERS))
 
 
-def _check_policy(request: dict) -> None:
-    settings = {
-        "TargetTrackingScaling": request.get("TargetTrackingScalingPolicyConfiguration"),
-        "StepScaling": request.get("StepScalingPolicyConfiguration"),
-    }
-    kind = request.get("PolicyType", "StepScaling")
-    if kind not in settings:
-        raise NotEmulated(f"PolicyType {kind} is not emulated; {' and '.join(settings)} are.")
-    if not settings[kind]:
-        raise Invalid(f"PolicyType {kind} needs {kind}PolicyConfiguration.")
-    custom = (settings["TargetTrackingScaling"] or {}).get("CustomizedMetricSpecification") or {}
-    if custom.get("Metrics"):
-        raise NotEmulated("Metric maths in CustomizedMetricSpecification (Metrics) is not emulated.")
+def _named(records: dict[tuple[Key, str], dict], scope: Scope, request: dict, names: str) -> Iterable[dict]:
+    wanted = set(request.get(names) or [])
+    return (record for (key, name), record in records.items() if key[0] == scope and (not wanted or name in wanted))
 
 
-def _matches(record: dict, request: dict) -> bool:
-    return all(record[member] == request.get(member, record[member]) for member in KEY_MEMBERS)
+def _page(
+    operation: str, records: Iterable[dict], request: dict, key: str, order: tuple[str, ...], descending: bool = False
+) -> dict:
+    checks.check_filter(request)
+    found = (record for record in records if all(record[m] == request.get(m, record[m]) for m in KEY_MEMBERS))
+    limited = {**request, "MaxResults": min(request.get("MaxResults", PAGE_SIZE), PAGE_SIZE)}
+    place = lambda record: [record[member] for member in order]  # noqa: E731
+    try:
+        return listing.page(operation, found, limited, key=key, place=place, descending=descending)
+    except Invalid as error:
+        raise InvalidNextToken(error.message) from error
 
 
 def _words(request: dict) -> str:
-    return ", ".join(f"{member}: {request[member]}" for member in KEY_MEMBERS)
+    return (
+        f"service namespace: {request['ServiceNamespace']}, resource ID: {request['ResourceId']}, "
+        f"scalable dimension: {request['ScalableDimension']}"
+    )
 
 
-def _target_arn(scope: Scope) -> str:
-    return f"arn:aws:application-autoscaling:{scope.region}:{scope.account}:scalable-target/{uuid.uuid4().hex[:26]}"
+def _new_target(scope: Scope) -> dict:
+    where = f"arn:aws:application-autoscaling:{scope.region}:{scope.account}"
+    role = "aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+    return {
+        "CreationTime": time.time(),
+        "ScalableTargetARN": f"{where}:scalable-target/{uuid.uuid4().hex[:26]}",
+        "RoleARN": f"arn:aws:iam::{scope.account}:role/{role}/"
+        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        "SuspendedState": dict.fromkeys(SUSPENDED, False),
+    }
+
+
+SUSPENDED = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 
 
 def _policy_arn(scope: Scope, request: dict) -> str:
@@ -223,15 +260,7 @@ def _policy_arn(scope: Scope, request: dict) -> str:
     return f"{where}:resource/sagemaker/{request['ResourceId']}:policyName/{request['PolicyName']}"
 
 
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in record.items() if not k.startswith("_")}
-
-
-def _flat(key: Key) -> tuple[str, ...]:
-    scope, *rest = key
-    return (scope.account, scope.region, *rest)
-
-
-def _key_of(flat: list[str]) -> Key:
-    account, region, *rest = flat
-    return (Scope(account, region), *rest)
+def _action_arn(scope: Scope, request: dict) -> str:
+    where = f"arn:aws:autoscaling:{scope.region}:{scope.account}:scheduledAction:{uuid.uuid4()}"
+    resource = f"{where}:resource/sagemaker/{request['ResourceId']}"
+    return f"{resource}:scheduledActionName/{request['ScheduledActionName']}"

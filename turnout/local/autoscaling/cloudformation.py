@@ -1,6 +1,7 @@
 """CloudFormation's ScalableTarget and ScalingPolicy."""
 
-from turnout.local.autoscaling.api import KEY_MEMBERS, SERVICE, Autoscaling
+from turnout.local.autoscaling.api import SERVICE, Autoscaling
+from turnout.local.autoscaling.registry import KEY_MEMBERS
 from turnout.local.sagemaker import validation
 from turnout.local.sagemaker.cloudformation import ResourceFailed, ResourceType
 from turnout.local.sagemaker.errors import ApiError
@@ -23,17 +24,28 @@ def _target(autoscaling: Autoscaling) -> ResourceType:
     def create(name: str, properties: dict) -> tuple[str, dict]:
         request = {k: v for k, v in properties.items() if k != "ScheduledActions"}
         _call(autoscaling, "RegisterScalableTarget", request)
-        identity = "|".join(properties[member] for member in REF_MEMBERS)
+        target = {member: properties[member] for member in REF_MEMBERS}
+        for action in properties.get("ScheduledActions") or []:
+            _call(autoscaling, "PutScheduledAction", target | action)
+        identity = "|".join(target.values())
         return identity, {"Id": identity}
 
     def update(identity: str, old: dict, new: dict) -> tuple[str, dict]:
-        return create("", new)
+        result = create("", new)
+        target = {member: new[member] for member in REF_MEMBERS}
+        for name in _actions(old) - _actions(new):
+            _delete(autoscaling, "DeleteScheduledAction", target | {"ScheduledActionName": name})
+        return result
 
     def delete(identity: str) -> None:
         request = dict(zip(REF_MEMBERS, identity.split("|"), strict=True))
         _delete(autoscaling, "DeregisterScalableTarget", request)
 
     return ResourceType(create, update, delete, TARGET_CREATE_ONLY, tagged=False)
+
+
+def _actions(properties: dict) -> set[str]:
+    return {action["ScheduledActionName"] for action in properties.get("ScheduledActions") or []}
 
 
 def _policy(autoscaling: Autoscaling) -> ResourceType:
@@ -48,7 +60,7 @@ def _policy(autoscaling: Autoscaling) -> ResourceType:
         return create("", new)
 
     def delete(arn: str) -> None:
-        if (found := autoscaling.policy(arn)) is not None:
+        if (found := autoscaling.registry.policy(arn)) is not None:
             policy = found[1]
             request = {member: policy[member] for member in (*KEY_MEMBERS, "PolicyName")}
             _delete(autoscaling, "DeleteScalingPolicy", request)

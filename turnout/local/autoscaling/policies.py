@@ -10,11 +10,6 @@ from typing import Any
 
 OUT_PERIODS, IN_PERIODS = 3, 15
 IN_BELOW = 0.9
-#: Predefined metric -> name of the CloudWatch metric and its statistic.
-PREDEFINED = {
-    "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum"),
-    "SageMakerVariantConcurrentRequestsPerModelHighResolution": ("ConcurrentRequestsPerModel", "Maximum"),
-}
 
 
 def tracked(current: int, target: float, values: Sequence[float | None], scale_in: bool = True) -> int:
@@ -30,11 +25,15 @@ def tracked(current: int, target: float, values: Sequence[float | None], scale_i
 
 
 def stepped(current: int, settings: Mapping[str, Any], above_threshold: float) -> int:
-    """Return the capacity after one step. `above_threshold`: metric less the alarm's threshold."""
+    """Return the capacity after one step. `above_threshold`: metric less the alarm's threshold.
+
+    Above the threshold the lower bound of a step belongs to it, below the upper one.
+    """
     for step in settings["StepAdjustments"]:
         low = step.get("MetricIntervalLowerBound", -math.inf)
         high = step.get("MetricIntervalUpperBound", math.inf)
-        if low <= above_threshold < high:
+        upward, downward = low <= above_threshold < high, low < above_threshold <= high
+        if (upward and above_threshold >= 0) or (downward and above_threshold <= 0):
             return _adjusted(current, settings, step["ScalingAdjustment"])
     return current
 
@@ -49,10 +48,10 @@ def _adjusted(current: int, settings: Mapping[str, Any], adjustment: int) -> int
 
 
 def _percent(current: int, adjustment: int, settings: Mapping[str, Any]) -> int:
-    change = current * adjustment / 100
-    least = settings.get("MinAdjustmentMagnitude", 0)
-    rounded = math.floor(change) if change > 1 else math.ceil(change)
-    return int(math.copysign(max(abs(rounded), least), adjustment))
+    """Return the change of capacity: whole, towards zero, but at least 1 if there is any, and the least magnitude."""
+    change = abs(current * adjustment / 100)
+    whole = max(math.floor(change), 1 if change else 0, settings.get("MinAdjustmentMagnitude", 0))
+    return whole if adjustment > 0 else -whole
 
 
 def per_minute(

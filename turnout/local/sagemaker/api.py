@@ -1,95 +1,181 @@
 """Control plane: the SageMaker operations that the local cloud has, and AWS's errors for the rest.
 
-Every operation takes and returns the JSON of the wire. `OPERATIONS` is the whole list; an operation that is
-not in it answers NotEmulated by name.
+Every operation takes and returns the JSON of the wire. `Api` checks requests and trims answers by the service's
+model, so that an operation is its behaviour alone; those of endpoints, of the model registry, Search and the lists
+are in modules of their own. An operation that nobody has answers NotEmulated by name.
 """
 
-import re
 import time
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from turnout.local.sagemaker import validation
-from turnout.local.sagemaker.errors import InUse, Invalid, NotEmulated, NotFound
+from turnout.local.sagemaker.artifact import definitions
+from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
+from turnout.local.sagemaker.listing import page
 from turnout.local.sagemaker.ports import Cloud, Scope
-from turnout.local.sagemaker.store import Store
-from turnout.local.sagemaker.transform.filters import BadPath, parse
-from turnout.local.sagemaker.transform.formats import CSV, JSON_TYPES, media_type
+from turnout.local.sagemaker.store import RESOURCES, Store
+from turnout.local.sagemaker.transform.checks import check_transform
+from turnout.local.sagemaker.transform.settings import NO_PROCESSING, with_defaults
 
 RUNNING = ("InProgress", "Stopping")
-MAX_PAYLOAD_TIMES_CONCURRENCY_MB = 100
-ARN = re.compile(r"arn:aws:sagemaker:([^:]+):([^:]+):([a-z-]+)/(.+)")
+RESERVED = "aws:"  # whose tags only AWS's own services set
+MOST_TAGS = 50
+Operation = Callable[[Scope, dict], dict]
+
+
+class Part(Protocol):
+    """A family of operations."""
+
+    def operations(self) -> Mapping[str, Operation]:
+        """Return them by name."""
 
 
 class Api:
-    """The operations. `start_job(scope, record)` runs a transform job in the background; `stop_job(arn)` ends it.
+    """All operations of all parts."""
 
-    `more` are operations that live elsewhere: functions of scope and request, by name.
-    """
+    def __init__(self, cloud: Cloud, parts: Iterable[Part]) -> None:
+        self._cloud = cloud
+        self.operations = {name: operation for part in parts for name, operation in part.operations().items()}
 
-    def __init__(
-        self,
-        cloud: Cloud,
-        store: Store,
-        start_job: Callable,
-        stop_job: Callable,
-        more: Mapping[str, Callable[[Scope, dict], dict]] = MappingProxyType({}),
-    ) -> None:
-        self.cloud, self.store = cloud, store
-        self._start_job, self._stop_job = start_job, stop_job
-        self._operations = {name: getattr(self, method) for name, method in OPERATIONS.items()} | dict(more)
+    def call(self, operation: str, request: dict, by_aws: bool = False) -> dict:
+        """Answer one operation; `by_aws`: for a service that may set reserved tags. Raises ApiError."""
+        if operation not in self.operations:
+            raise _absent(operation, self.operations)
+        request = validation.check(operation, request)
+        _check_tags(request.get("Tags", []), by_aws)
+        return validation.answer(operation, self.operations[operation](self._cloud.scope(), request))
 
-    def call(self, operation: str, request: dict) -> dict:
-        """Answer one operation. Raises ApiError."""
-        if operation not in self._operations:
-            raise NotEmulated(_not_emulated(operation, self._operations))
-        validation.check(operation, request)
-        return self._operations[operation](self.cloud.scope(), request)
 
-    # Models
+def _absent(operation: str, known: Mapping[str, Any]) -> ApiError:
+    if not validation.knows_operation(operation):
+        return UnknownOperation(f"SageMaker has no operation {operation}.")
+    return NotEmulated(f"{operation} is not emulated by the local cloud; it has {', '.join(sorted(known))}.")
 
-    def create_model(self, scope: Scope, request: dict) -> dict:
+
+def _check_tags(tags: list[dict], by_aws: bool) -> None:
+    keys = [tag["Key"] for tag in tags]
+    if any(key.lower().startswith(RESERVED) for key in keys) and not by_aws:
+        raise Invalid(f"{RESERVED} prefixed tag key names are not allowed for external use.")
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise Invalid(f"Duplicate tag keys are not allowed: {', '.join(repeated)}.")
+
+
+class Models:
+    """Models. `packaged(scope, container)` gives the containers that one of a request stands for."""
+
+    def __init__(self, store: Store, packaged: Callable[[Scope, dict], list[dict]]) -> None:
+        self.store, self._packaged = store, packaged
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {"CreateModel": self.create, "DescribeModel": self.describe, "DeleteModel": self.delete}
+
+    def create(self, scope: Scope, request: dict) -> dict:
         name = request["ModelName"]
         arn = scope.arn("model", name)
-        _check_containers(request)
+        containers = self._containers(scope, request)
         with self.store.lock:
             if self.store.get("models", scope, name):
                 raise Invalid(f'Cannot create already existing model "{arn}".')
-            record = {k: v for k, v in request.items() if k != "Tags"}
+            record = {k: v for k, v in request.items() if k not in ("Tags", "PrimaryContainer", "Containers")}
+            single = "PrimaryContainer" in request and len(containers) == 1
+            record |= {"PrimaryContainer": containers[0]} if single else {"Containers": containers}
             record.update(ModelArn=arn, CreationTime=time.time())
             record.setdefault("EnableNetworkIsolation", False)
             self.store.put("models", scope, name, record)
-        self.store.tag(scope, arn, request.get("Tags"))
-        return {"ModelArn": arn}
+            self.store.tag(scope, arn, request.get("Tags"))
+        return record
 
-    def describe_model(self, scope: Scope, request: dict) -> dict:
-        return self.model(scope, request["ModelName"])
+    def _containers(self, scope: Scope, request: dict) -> list[dict]:
+        given = [request["PrimaryContainer"]] if "PrimaryContainer" in request else []
+        if bool(given) == bool(request.get("Containers")):
+            raise Invalid("One of PrimaryContainer and Containers must be given.")
+        for index, container in enumerate(given or request["Containers"]):
+            _check_container(container, "PrimaryContainer" if given else f"Container {index + 1}")
+        return [part for container in given or request["Containers"] for part in self._packaged(scope, container)]
 
-    def delete_model(self, scope: Scope, request: dict) -> dict:
-        record = self.model(scope, request["ModelName"])
-        self.store.remove("models", scope, request["ModelName"])
-        self.store.remove("tags", scope, record["ModelArn"])
+    def describe(self, scope: Scope, request: dict) -> dict:
+        """Return the record with the defaults that AWS fills in."""
+        record = dict(self.find(scope, request["ModelName"]))
+        if "PrimaryContainer" in record:
+            record["PrimaryContainer"] = {**CONTAINER_DEFAULTS, **record["PrimaryContainer"]}
+        if "Containers" in record:
+            record["Containers"] = [{**CONTAINER_DEFAULTS, **container} for container in record["Containers"]]
+        return record
+
+    def delete(self, scope: Scope, request: dict) -> dict:
+        self.store.remove("models", scope, self.find(scope, request["ModelName"])["ModelName"])
         return {}
 
-    def list_models(self, scope: Scope, request: dict) -> dict:
-        fields = ("ModelName", "ModelArn", "CreationTime")
-        return page(self.store.all("models", scope), request, "Models", fields, "ModelName")
-
-    def model(self, scope: Scope, name: str) -> dict:
+    def find(self, scope: Scope, name: str) -> dict:
         """Return a model's record. Raises Invalid as AWS does for a model that does not exist."""
         record = self.store.get("models", scope, name)
         if record is None:
             raise Invalid(f'Could not find model "{scope.arn("model", name)}".')
         return record
 
-    # Transform jobs
+    def runnable(self, scope: Scope, name: str) -> dict:
+        """Return the record of a model that is about to be used. Raises NotEmulated for what no process here runs."""
+        record = self.find(scope, name)
+        if record.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
+            raise NotEmulated(f"Model {name} has the InferenceExecutionConfig Direct; Serial is emulated.")
+        for container in definitions(record):
+            if container.get("Mode") == "MultiModel":
+                raise NotEmulated(f"Model {name} has the mode MultiModel; SingleModel is emulated.")
+            if container.get("AdditionalModelDataSources"):
+                raise NotEmulated(f"AdditionalModelDataSources (of model {name}) are not emulated.")
+        return record
 
-    def create_transform_job(self, scope: Scope, request: dict) -> dict:
+
+CONTAINER_DEFAULTS: dict[str, Any] = {"Mode": "SingleModel", "Environment": {}}
+
+
+def is_uncompressed(model: dict) -> bool:
+    """Whether some of a model's data is not in a model.tar.gz."""
+    parts = [*model.get("Containers", []), model.get("PrimaryContainer", {})]
+    sources = [part.get("ModelDataSource", {}).get("S3DataSource") or {} for part in parts]
+    return any(source.get("CompressionType") == "None" for source in sources)
+
+
+def _check_container(container: dict, what: str) -> None:
+    if not container.get("Image") and not container.get("ModelPackageName"):
+        raise Invalid(f"{what} needs an Image.")
+    if "ModelDataUrl" in container and "ModelDataSource" in container:
+        raise Invalid(f"{what} can have one of ModelDataUrl and ModelDataSource.")
+    source = container.get("ModelDataSource", {}).get("S3DataSource") or {}
+    if (source.get("CompressionType"), source.get("S3DataType")) == ("Gzip", "S3Prefix"):
+        raise Invalid(f"{what}: the S3DataType of a Gzip ModelDataSource is S3Object.")
+
+
+class Runner(Protocol):
+    """What runs transform jobs."""
+
+    def start(self, scope: Scope, job: dict) -> None: ...
+
+    def stop(self, arn: str) -> None: ...
+
+
+class TransformJobs:
+    """Transform jobs, run by `jobs` in the background. `runnable(scope, model)` raises for what it cannot run."""
+
+    def __init__(self, store: Store, runnable: Callable[[Scope, str], dict], jobs: Runner) -> None:
+        self.store, self._runnable, self._jobs = store, runnable, jobs
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {
+            "CreateTransformJob": self.create,
+            "DescribeTransformJob": self.describe,
+            "StopTransformJob": self.stop,
+        }
+
+    def create(self, scope: Scope, request: dict) -> dict:
         name = request["TransformJobName"]
         arn = scope.arn("transform-job", name)
-        _check_transform(request)
-        self.model(scope, request["ModelName"])
+        check_transform(request)
+        if is_uncompressed(self._runnable(scope, request["ModelName"])):
+            raise Invalid(
+                f"Model {request['ModelName']} has an uncompressed ModelDataSource, which no transform job takes."
+            )
         with self.store.lock:
             if self.store.get("jobs", scope, name):
                 raise InUse(
@@ -99,164 +185,66 @@ class Api:
             record = {k: v for k, v in request.items() if k != "Tags"}
             record.update(TransformJobArn=arn, TransformJobStatus="InProgress", CreationTime=time.time())
             self.store.put("jobs", scope, name, record)
-        self.store.tag(scope, arn, request.get("Tags"))
-        self._start_job(scope, record)
-        return {"TransformJobArn": arn}
+            self.store.tag(scope, arn, request.get("Tags"))
+        self._jobs.start(scope, record)
+        return record
 
-    def describe_transform_job(self, scope: Scope, request: dict) -> dict:
+    def describe(self, scope: Scope, request: dict) -> dict:
+        """Return the record with the defaults that AWS fills in.
+
+        Of a job that does not exist AWS says so by ValidationException, although the service model has a
+        ResourceNotFound: https://github.com/aws-controllers-k8s/sagemaker-controller (generator.yaml) relies on it.
+        """
         record = self.store.get("jobs", scope, request["TransformJobName"])
         if record is None:
             raise Invalid(f"Could not find requested job with name: {request['TransformJobName']}")
-        return record
+        return {**with_defaults(record), "DataProcessing": {**NO_PROCESSING, **record.get("DataProcessing", {})}}
 
-    def stop_transform_job(self, scope: Scope, request: dict) -> dict:
-        record = self.store.get("jobs", scope, request["TransformJobName"])
-        if record is None:
-            raise NotFound(f"Could not find requested job with name: {request['TransformJobName']}")
-        if record["TransformJobStatus"] != "InProgress":
-            raise Invalid(
-                f"The request was rejected because the transform job is in status {record['TransformJobStatus']}."
-            )
-        record["TransformJobStatus"] = "Stopping"
-        self._stop_job(record["TransformJobArn"])
+    def stop(self, scope: Scope, request: dict) -> dict:
+        with self.store.lock:
+            record = self.store.get("jobs", scope, request["TransformJobName"])
+            if record is None:
+                raise NotFound(f"Could not find requested job with name: {request['TransformJobName']}")
+            if record["TransformJobStatus"] != "InProgress":
+                raise Invalid(
+                    f"The request was rejected because the transform job is in status {record['TransformJobStatus']}."
+                )
+            record["TransformJobStatus"] = "Stopping"
+        self._jobs.stop(record["TransformJobArn"])
         return {}
 
-    def list_transform_jobs(self, scope: Scope, request: dict) -> dict:
-        fields = (
-            "TransformJobName",
-            "TransformJobArn",
-            "CreationTime",
-            "TransformEndTime",
-            "TransformJobStatus",
-            "FailureReason",
-        )
-        jobs = self.store.all("jobs", scope)
-        if status := request.get("StatusEquals"):
-            jobs = (job for job in jobs if job["TransformJobStatus"] == status)
-        return page(jobs, request, "TransformJobSummaries", fields, "TransformJobName")
 
-    # Tags
+class Tags:
+    """Tags of everything that has an ARN."""
 
-    def add_tags(self, scope: Scope, request: dict) -> dict:
-        self._known_arn(scope, request["ResourceArn"])
-        self.store.tag(scope, request["ResourceArn"], request["Tags"])
-        return {"Tags": self._tags(scope, request["ResourceArn"])}
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
-    def list_tags(self, scope: Scope, request: dict) -> dict:
-        self._known_arn(scope, request["ResourceArn"])
-        return {"Tags": self._tags(scope, request["ResourceArn"])}
+    def operations(self) -> Mapping[str, Operation]:
+        return {"AddTags": self.add, "ListTags": self.list, "DeleteTags": self.delete}
 
-    def delete_tags(self, scope: Scope, request: dict) -> dict:
-        self._known_arn(scope, request["ResourceArn"])
-        kept = dict(self.store.get("tags", scope, request["ResourceArn"]) or {})
-        for key in request["TagKeys"]:
-            kept.pop(key, None)
-        self.store.put("tags", scope, request["ResourceArn"], kept)
+    def add(self, scope: Scope, request: dict) -> dict:
+        arn = self._arn(scope, request)
+        with self.store.lock:
+            keys = {tag["Key"] for tag in self.store.tags(scope, arn) + request["Tags"]}
+            if len(keys) > MOST_TAGS:
+                raise Invalid(f"A resource can have at most {MOST_TAGS} tags; {arn} would have {len(keys)}.")
+            self.store.tag(scope, arn, request["Tags"])
+        return {"Tags": self.store.tags(scope, arn)}
+
+    def list(self, scope: Scope, request: dict) -> dict:
+        tags = self.store.tags(scope, self._arn(scope, request))
+        return page("ListTags", tags, {"MaxResults": MOST_TAGS, **request}, key="Tags", place=lambda tag: [tag["Key"]])
+
+    def delete(self, scope: Scope, request: dict) -> dict:
+        arn = self._arn(scope, request)
+        with self.store.lock:
+            kept = {tag["Key"]: tag["Value"] for tag in self.store.tags(scope, arn)}
+            self.store.put("tags", scope, arn, {k: v for k, v in kept.items() if k not in request["TagKeys"]})
         return {}
 
-    def _tags(self, scope: Scope, arn: str) -> list[dict]:
-        return [{"Key": k, "Value": v} for k, v in (self.store.get("tags", scope, arn) or {}).items()]
-
-    def _known_arn(self, scope: Scope, arn: str) -> None:
-        if not any(record[member] == arn for kind, member in ARNS for record in self.store.all(kind, scope)):
-            raise Invalid(f"Could not find resource with ARN {arn}.")
-
-
-#: Kind of record and where its ARN stands, for what can be tagged.
-ARNS = (
-    ("models", "ModelArn"),
-    ("jobs", "TransformJobArn"),
-    ("endpoint_configs", "EndpointConfigArn"),
-    ("endpoints", "EndpointArn"),
-)
-
-#: Operation -> method of Api; those of endpoints are in hosting/api.py.
-OPERATIONS = {
-    "CreateModel": "create_model",
-    "DescribeModel": "describe_model",
-    "DeleteModel": "delete_model",
-    "ListModels": "list_models",
-    "CreateTransformJob": "create_transform_job",
-    "DescribeTransformJob": "describe_transform_job",
-    "StopTransformJob": "stop_transform_job",
-    "ListTransformJobs": "list_transform_jobs",
-    "AddTags": "add_tags",
-    "ListTags": "list_tags",
-    "DeleteTags": "delete_tags",
-}
-
-
-def _not_emulated(operation: str, known: Mapping[str, Any]) -> str:
-    if not validation.knows_operation(operation):
-        return f"SageMaker has no operation {operation}."
-    return f"{operation} is not emulated by the local cloud; it has {', '.join(sorted(known))}."
-
-
-def _check_containers(request: dict) -> None:
-    if request.get("Containers"):
-        raise NotEmulated("Models with several containers (Containers) are not emulated; use PrimaryContainer.")
-    container = request.get("PrimaryContainer")
-    if not container:
-        raise Invalid("One of PrimaryContainer and Containers must be given.")
-    if not container.get("Image") and not container.get("ModelPackageName"):
-        raise Invalid("PrimaryContainer needs an Image.")
-    if container.get("ModelDataSource") or container.get("ModelPackageName"):
-        raise NotEmulated("Only ModelDataUrl (a model.tar.gz) is emulated as a model's data.")
-
-
-def _check_transform(request: dict) -> None:
-    """Raise what AWS refuses beyond the request's shape, and what the local cloud does not have."""
-    source, sink = request["TransformInput"], request["TransformOutput"]
-    split = source.get("SplitType", "None")
-    data = source["DataSource"].get("S3DataSource") or {}
-    if data.get("S3DataType") != "S3Prefix":
-        raise NotEmulated(f"S3DataType {data.get('S3DataType')} is not emulated; use S3Prefix.")
-    if split not in ("None", "Line"):
-        raise NotEmulated(f"SplitType {split} is not emulated; use None or Line.")
-    payload = request.get("MaxPayloadInMB", 6) * max(request.get("MaxConcurrentTransforms", 1), 1)
-    if payload > MAX_PAYLOAD_TIMES_CONCURRENCY_MB:
-        raise Invalid(
-            f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed {MAX_PAYLOAD_TIMES_CONCURRENCY_MB} MB; "
-            f"it is {payload} MB."
-        )
-    if request.get("BatchStrategy") == "MultiRecord" and split == "None":
-        raise Invalid("BatchStrategy MultiRecord needs SplitType Line, RecordIO or TFRecord.")
-    _check_processing(request.get("DataProcessing") or {}, source, sink)
-
-
-def _check_processing(processing: dict, source: dict, sink: dict) -> None:
-    for name in ("InputFilter", "OutputFilter"):
-        try:
-            parse(processing.get(name, "$"))
-        except BadPath as error:
-            raise Invalid(f"{name}: {error}") from None
-    filters = [processing.get(name) for name in ("InputFilter", "OutputFilter")]
-    joins = processing.get("JoinSource", "None") == "Input"
-    if not joins and all(path in (None, "$") for path in filters):
-        return
-    content, accept = media_type(source.get("ContentType")), media_type(sink.get("Accept"))
-    if content not in (CSV, *JSON_TYPES):
-        raise Invalid(f"DataProcessing needs ContentType {CSV} or {' or '.join(JSON_TYPES)}, not {content!r}.")
-    if joins and content != accept:
-        raise Invalid(
-            f"JoinSource Input needs ContentType and Accept to be equal; they are {content!r} and {accept!r}."
-        )
-    lines = source.get("SplitType", "None") == "Line" and sink.get("AssembleWith", "None") == "Line"
-    if joins and content == CSV and not lines:
-        raise Invalid("JoinSource Input with text/csv needs SplitType Line and AssembleWith Line.")
-
-
-def page(records: Any, request: dict, key: str, fields: tuple[str, ...], name: str) -> dict:
-    """Return one page of summaries, newest first unless asked otherwise; the token is an offset."""
-    wanted = [r for r in records if request.get("NameContains", "") in r[name]]
-    by_name = request.get("SortBy") == "Name"
-    wanted.sort(key=lambda r: r[name] if by_name else r["CreationTime"])
-    if request.get("SortOrder", "Descending") == "Descending":
-        wanted.reverse()
-    start = int(request.get("NextToken") or 0)
-    end = start + request.get("MaxResults", 100)
-    found = {key: [{f: r[f] for f in fields if f in r} for r in wanted[start:end]]}
-    if key == "TransformJobSummaries":
-        for summary in found[key]:
-            summary["LastModifiedTime"] = summary.get("TransformEndTime", summary["CreationTime"])
-    return found | ({"NextToken": str(end)} if end < len(wanted) else {})
+    def _arn(self, scope: Scope, request: dict) -> str:
+        arn = request["ResourceArn"].lower()  # as every ARN here is
+        if not any(self.store.find(kind, scope, arn) for kind in RESOURCES):
+            raise Invalid(f"Could not find resource with ARN {request['ResourceArn']}.")
+        return arn

@@ -3,8 +3,10 @@
 Handlers take and return plain values; `emulator.py` fits them into the emulator's own table of types.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from turnout.local.sagemaker import validation
@@ -34,6 +36,34 @@ CONFIG_CREATE_ONLY = (
     "ShadowProductionVariants",
     "ExecutionRoleArn",
 )
+GROUP_CREATE_ONLY = ("ModelPackageGroupName", "ModelPackageGroupDescription")
+POLICY = "ModelPackageGroupPolicy"
+PACKAGE_CREATE_ONLY = (
+    "ModelPackageGroupName",
+    "ModelPackageName",
+    "ModelPackageDescription",
+    "InferenceSpecification",
+    "ValidationSpecification",
+    "SourceAlgorithmSpecification",
+    "MetadataProperties",
+    "ModelMetrics",
+    "ClientToken",
+    "DriftCheckBaselines",
+    "Domain",
+    "Task",
+    "SamplePayloadUrl",
+    "SecurityConfig",
+)
+#: Properties of a ModelPackage that UpdateModelPackage takes; CreateModelPackage has not all of them.
+PACKAGE_UPDATED = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "CustomerMetadataProperties",
+    "AdditionalInferenceSpecificationsToAdd",
+    "SourceUri",
+    "ModelCard",
+)
+PACKAGE_UPDATE_ONLY = ("ApprovalDescription", "AdditionalInferenceSpecificationsToAdd")
 #: How long CloudFormation waits for an endpoint, in AWS's time.
 CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 160 * 60, 970 * 60, 160 * 60
 #: Handlers wait at least this long here, however fast AWS's time passes: containers start in their own time.
@@ -66,6 +96,8 @@ def resource_types(sagemaker: SageMaker) -> dict[str, ResourceType]:
         "AWS::SageMaker::Model": _model(sagemaker),
         "AWS::SageMaker::EndpointConfig": _endpoint_config(sagemaker),
         "AWS::SageMaker::Endpoint": _endpoint(sagemaker),
+        "AWS::SageMaker::ModelPackageGroup": _model_package_group(sagemaker),
+        "AWS::SageMaker::ModelPackage": _model_package(sagemaker),
     }
 
 
@@ -150,6 +182,80 @@ def _endpoint(sagemaker: SageMaker) -> ResourceType:
     return ResourceType(create, update, delete, ("EndpointName",), "EndpointName", blocks=True)
 
 
+def _model_package_group(sagemaker: SageMaker) -> ResourceType:
+    def attributes(name: str) -> dict:
+        described = _call(sagemaker, "DescribeModelPackageGroup", {"ModelPackageGroupName": name})
+        shown = {n: described[n] for n in ("ModelPackageGroupArn", "ModelPackageGroupName", "ModelPackageGroupStatus")}
+        return {**shown, "CreationTime": _moment(described["CreationTime"])}
+
+    def put_policy(name: str, policy: dict | str) -> None:
+        text = policy if isinstance(policy, str) else json.dumps(policy)
+        request = {"ModelPackageGroupName": name, "ResourcePolicy": text}
+        _call(sagemaker, "PutModelPackageGroupPolicy", request)
+
+    def create(name: str, properties: dict) -> tuple[str, dict]:
+        request = {k: v for k, v in properties.items() if k != POLICY}
+        arn = _call(sagemaker, "CreateModelPackageGroup", request)["ModelPackageGroupArn"]
+        if POLICY in properties:
+            put_policy(request["ModelPackageGroupName"], properties[POLICY])
+        return arn, attributes(request["ModelPackageGroupName"])
+
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        if POLICY in new:
+            put_policy(new["ModelPackageGroupName"], new[POLICY])
+        elif POLICY in old:
+            request = {"ModelPackageGroupName": new["ModelPackageGroupName"]}
+            _call(sagemaker, "DeleteModelPackageGroupPolicy", request)
+        return arn, attributes(new["ModelPackageGroupName"])
+
+    def delete(arn: str) -> None:
+        if name := sagemaker.name_of("model_package_groups", arn):
+            _call(sagemaker, "DeleteModelPackageGroup", {"ModelPackageGroupName": name})
+
+    return ResourceType(create, update, delete, GROUP_CREATE_ONLY, "ModelPackageGroupName")
+
+
+def _model_package(sagemaker: SageMaker) -> ResourceType:
+    """Return the type of versions and of packages on their own, which are tagged by their own Tags alone."""
+
+    def attributes(arn: str) -> dict:
+        described = _call(sagemaker, "DescribeModelPackage", {"ModelPackageName": arn})
+        times = {name: _moment(described[name]) for name in ("CreationTime", "LastModifiedTime") if name in described}
+        return {"ModelPackageArn": arn, "ModelPackageStatus": described["ModelPackageStatus"], **times}
+
+    def create(name: str, properties: dict) -> tuple[str, dict]:
+        request = {k: v for k, v in properties.items() if k not in PACKAGE_UPDATE_ONLY}
+        if "ModelPackageGroupName" not in request:
+            request.setdefault("ModelPackageName", name)
+        arn = _call(sagemaker, "CreateModelPackage", request)["ModelPackageArn"]
+        change(arn, request, properties)
+        return arn, attributes(arn)
+
+    def update(arn: str, old: dict, new: dict) -> tuple[str, dict]:
+        _retag(sagemaker, arn, old, new)
+        change(arn, old, new)
+        return arn, attributes(arn)
+
+    def change(arn: str, old: dict, new: dict) -> None:
+        changes: dict[str, Any] = {n: new[n] for n in PACKAGE_UPDATED if n in new and new[n] != old.get(n)}
+        gone = set(old.get("CustomerMetadataProperties", {})) - set(new.get("CustomerMetadataProperties", {}))
+        if gone:
+            changes["CustomerMetadataPropertiesToRemove"] = sorted(gone)
+        if changes:
+            _call(sagemaker, "UpdateModelPackage", {"ModelPackageArn": arn, **changes})
+
+    def delete(arn: str) -> None:
+        if sagemaker.name_of("model_packages", arn):
+            _call(sagemaker, "DeleteModelPackage", {"ModelPackageName": arn})
+
+    return ResourceType(create, update, delete, PACKAGE_CREATE_ONLY, tagged=False)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
 def _not_stabilised(arn: str, described: dict) -> str:
     reason = described.get("FailureReason") or "CloudFormation did not wait any longer."
     return f"Resource {arn} did not stabilize: it is {described['EndpointStatus']}. {reason}"
@@ -169,6 +275,6 @@ def _retag(sagemaker: SageMaker, arn: str, old: dict, new: dict) -> None:
 
 def _call(sagemaker: SageMaker, operation: str, request: dict[str, Any]) -> dict:
     try:
-        return sagemaker.call(operation, validation.typed(operation, request))
+        return sagemaker.call(operation, validation.typed(operation, request), by_aws=True)
     except ApiError as error:
         raise ResourceFailed(f"{error.message} (Service: SageMaker, Error Code: {error.code})") from error

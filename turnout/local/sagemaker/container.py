@@ -1,15 +1,17 @@
 """One model server process behind SageMaker's container contract: /ping, /invocations, /execution-parameters."""
 
+import contextlib
 import http.client
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,15 @@ SERVER = Path(__file__).resolve().parents[3] / "model_code" / "server" / "serve.
 PING_TIMEOUT_SECONDS = 2
 GRACE_SECONDS = 10
 QUOTED_LOG_LINES = 5
+CHUNK = 2**16
+#: Of the host's environment: where to find things, and in which language.
+KEPT_VARIABLES = ("PATH", "HOME", "XDG_CACHE_HOME", "LANG", "LC_ALL", "TMPDIR")
+#: A model must not find the credentials of whoever runs the local cloud.
+NO_HOST_CREDENTIALS = {
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 class ContainerFailed(Exception):
@@ -34,30 +45,61 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
+class Streamed(NamedTuple):
+    """An answer of which only the head has come; `chunks` gives the body as it arrives. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    chunks: Iterator[bytes]
+
+
+#: Returns the command that serves a model, given the port that it has to listen on.
+Command = Callable[[int], Sequence[str]]
+
+
 def server_path() -> Path:
     """Return the model server's script; `TURNOUT_MODEL_SERVER` replaces it (tests use a stand-in)."""
     return Path(os.environ.get("TURNOUT_MODEL_SERVER") or SERVER)
+
+
+def own_server(port: int) -> Sequence[str]:
+    """Return the command of this repository's model server; it reads the port from its environment."""
+    return [sys.executable, str(server_path())]
 
 
 class Container:
     """A running model server. Use as a context manager; leaving it ends the process and its children."""
 
     def __init__(
-        self, model_dir: Path, environment: Mapping[str, str], log_file: Path, start_seconds: float = 120
+        self,
+        model_dir: Path,
+        environment: Mapping[str, str],
+        log_file: Path,
+        start_seconds: float = 120,
+        command: Command = own_server,
+        memory_mb: int = 0,
     ) -> None:
+        """`memory_mb` is what the server and its children may hold together before they are killed; 0 is no limit."""
         self.log_file = log_file
         self._start_seconds = start_seconds
+        self._command, self._memory_mb = command, memory_mb
         self._port = _free_port()
         self._environment = _process_environment(model_dir, environment, self._port)
         self._process: subprocess.Popen | None = None
+        self._ending = threading.Lock()
         self._idle: queue.SimpleQueue[http.client.HTTPConnection] = queue.SimpleQueue()
 
     def __enter__(self) -> "Container":
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-S", "-E", str(GUARD), str(GRACE_SECONDS), sys.executable, str(server_path())]
+        guard = [sys.executable, "-S", "-E", str(GUARD), str(GRACE_SECONDS), str(self._memory_mb)]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                [*guard, *self._command(self._port)],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             self._wait_for_ping()
@@ -80,6 +122,19 @@ class Container:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with self._ending:
+            if not process.stdout.closed:
+                self._end_what_the_guard_left()
+                process.stdout.close()
+
+    def _end_what_the_guard_left(self) -> None:
+        """Kill the command's process group when the guard itself was killed and could not do it."""
+        if self._process.returncode >= 0:
+            return
+        os.set_blocking(self._process.stdout.fileno(), False)
+        if group := (self._process.stdout.read() or b"").strip():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(group), signal.SIGKILL)
 
     def _wait_for_ping(self) -> None:
         deadline = time.monotonic() + self._start_seconds
@@ -134,6 +189,30 @@ class Container:
         """Send one request to /invocations, once. Raises OSError (TimeoutError too) or HTTPException."""
         return self._request("POST", "/invocations", body, headers, timeout)
 
+    @contextlib.contextmanager
+    def stream(self, body: bytes, headers: Mapping[str, str], timeout: float) -> Iterator[Streamed]:
+        """Send one request to /invocations and hand over its answer as it arrives.
+
+        `timeout` bounds each wait for the next bytes. Raises OSError (TimeoutError too) or HTTPException, from the
+        chunks as well.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
+        try:
+            connection.request("POST", "/invocations", body, dict(headers))
+            response = connection.getresponse()
+            yield Streamed(response.status, _lower(response.getheaders()), iter(lambda: response.read1(CHUNK), b""))
+        finally:
+            connection.close()
+
+    def healthy(self) -> bool:
+        """Whether the process runs and answers its ping within SageMaker's two seconds."""
+        return self.alive() and self._ping()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that the server and its children descend from; None before the start."""
+        return self._process.pid if self._process is not None else None
+
     def alive(self) -> bool:
         """Whether the process runs; one that ends by itself has crashed."""
         return self._process is not None and self._process.poll() is None
@@ -157,7 +236,7 @@ class Container:
             connection.close()
             raise
         self._idle.put(connection)
-        return Answer(response.status, answer, {name.lower(): value for name, value in response.getheaders()})
+        return Answer(response.status, answer, _lower(response.getheaders()))
 
     def _idle_connection(self, timeout: float) -> http.client.HTTPConnection | None:
         try:
@@ -172,16 +251,22 @@ class Container:
 
 def _process_environment(model_dir: Path, environment: Mapping[str, str], port: int) -> dict[str, str]:
     """Return what a container would see: the model's environment, of the host's only where to find things."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
+        **NO_HOST_CREDENTIALS,
         "PYTHONUNBUFFERED": "1",
-        "SAGEMAKER_PROGRAM": "inference.py",
+        "PYTHONDONTWRITEBYTECODE": "1",  # the model's folder is read-only
         **environment,
         "TURNOUT_MODEL_DIR": str(model_dir),
+        "SM_MODEL_DIR": str(model_dir),
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
         "SAGEMAKER_BIND_TO_PORT": str(port),
     }
+
+
+def _lower(headers: list[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
 
 
 def _free_port() -> int:

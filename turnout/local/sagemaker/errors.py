@@ -2,8 +2,11 @@
 
 ApiError
 ├── Invalid             400 ValidationException
+│   └── Malformed       400 SerializationException: no JSON, or a value of another type than the service's model says
 ├── NotFound            400 ResourceNotFound
 ├── InUse               400 ResourceInUse
+├── Conflict            400 ConflictException
+├── UnknownOperation    400 UnknownOperationException: SageMaker has no such operation either
 ├── NotEmulated         501 NotEmulated: an operation or setting that the local cloud does not have
 └── the runtime's
     ├── CallInvalid     400 ValidationError
@@ -30,12 +33,24 @@ class Invalid(ApiError):
     code, status = "ValidationException", 400
 
 
+class Malformed(Invalid):
+    code = "SerializationException"
+
+
 class NotFound(ApiError):
     code, status = "ResourceNotFound", 400
 
 
 class InUse(ApiError):
     code, status = "ResourceInUse", 400
+
+
+class Conflict(ApiError):
+    code, status = "ConflictException", 400
+
+
+class UnknownOperation(ApiError):
+    code, status = "UnknownOperationException", 400
 
 
 class NotEmulated(ApiError):

@@ -5,48 +5,69 @@ transformed and their results stay, as on AWS; the job is then Failed.
 """
 
 import logging
-import shutil
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from turnout.local.sagemaker.artifact import BadArtifact, fetch, split_uri
+from turnout.local.sagemaker.artifact import BadArtifact, fetch_model, remove
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
+from turnout.local.sagemaker.containers import open_container
+from turnout.local.sagemaker.hosting import usage
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
-from turnout.local.sagemaker.transform.assembling import transform_object
-from turnout.local.sagemaker.transform.errors import ObjectFailed
-from turnout.local.sagemaker.transform.settings import TransformSettings
-from turnout.local.sagemaker.transform.splitting import output_key
+from turnout.local.sagemaker.transform.capture import manifests
+from turnout.local.sagemaker.transform.errors import JobFailed, ObjectFailed, Stopped
+from turnout.local.sagemaker.transform.inputs import InputObject, Inputs, deal, location, read_inputs
+from turnout.local.sagemaker.transform.meter import NAMESPACE, Meter
+from turnout.local.sagemaker.transform.objects import DataLog, Objects, encryption
+from turnout.local.sagemaker.transform.sending import Requests
+from turnout.local.sagemaker.transform.settings import STRATEGIES, TransformSettings, with_defaults
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 EVENT_TYPE = "SageMaker Transform Job State Change"
 SEE_LOGS = "See job logs for more information"
+#: https://github.com/aws/amazon-sagemaker-examples/issues/852
+NO_PING = (
+    "Model container failed to respond to ping. Please ensure /ping endpoint is implemented and responds with an HTTP "
+    "200 status code"
+)
 MAX_FAILURE_REASON = 1024
-STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
+TIMES = ("CreationTime", "TransformStartTime", "TransformEndTime")
+#: Job setting -> variable that the container gets when the job's creator set it.
+SETTING_VARIABLES = {
+    "MaxPayloadInMB": "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+    "MaxConcurrentTransforms": "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+    "BatchStrategy": "SAGEMAKER_BATCH_STRATEGY",
+}
 
 logger = logging.getLogger("turnout.sagemaker")
-
-
-class JobFailed(Exception):
-    """The job cannot go on; the message is its FailureReason."""
-
-
-class Stopped(Exception):
-    """StopTransformJob was called."""
 
 
 @dataclass
 class Running:
     """A job in flight: how to stop it and how to wait for its end."""
 
+    scope: Scope
+    job: dict
     stop: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     containers: list[Container] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise Stopped once the job is to end."""
+        if self.stop.is_set():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        """Wait before a retry. Raises Stopped when the job is to end meanwhile."""
+        if self.stop.wait(seconds):
+            raise Stopped
 
 
 class Jobs:
@@ -57,16 +78,21 @@ class Jobs:
         self._running: dict[str, Running] = {}
 
     def start(self, scope: Scope, job: dict) -> None:
-        running = self._running[job["TransformJobArn"]] = Running()
+        running = self._running[job["TransformJobArn"]] = Running(scope, job)
         name = f"transform-{job['TransformJobName']}"
-        threading.Thread(target=self._run, args=(scope, job, running), daemon=True, name=name).start()
+        threading.Thread(target=self._run, args=(running,), daemon=True, name=name).start()
 
     def stop(self, arn: str) -> None:
-        """End one job: requests in flight are cut off, objects already written stay."""
-        if running := self._running.get(arn):
+        """End one job: requests in flight are cut off, objects already written stay. Once is enough."""
+        with self.store.lock:
+            running = self._running.get(arn)
+            if running is None or running.stop.is_set():
+                return
+            running.job["TransformJobStatus"] = "Stopping"
             running.stop.set()
-            for container in list(running.containers):
-                threading.Thread(target=container.stop, daemon=True, name="stop-container").start()
+        self._announce(running)
+        for container in list(running.containers):
+            threading.Thread(target=container.stop, daemon=True, name="stop-container").start()
 
     def wait(self, arn: str, timeout: float) -> bool:
         """Return whether the job has ended, waiting for it up to `timeout` seconds."""
@@ -83,17 +109,17 @@ class Jobs:
         for one in running:
             one.done.wait(20)
 
-    def _run(self, scope: Scope, job: dict, running: Running) -> None:
-        with self.cloud.enter(scope):
-            self._announce(scope, job)
+    def _run(self, running: Running) -> None:
+        with self.cloud.enter(running.scope):
+            self._announce(running)
             try:
-                status, reason = self._outcome(scope, job, running)
-                self._finish(scope, job, status, reason)
+                self._finish(running, *self._outcome(running))
             finally:
-                self._running.pop(job["TransformJobArn"], None)
+                self._running.pop(running.job["TransformJobArn"], None)
                 running.done.set()
 
-    def _outcome(self, scope: Scope, job: dict, running: Running) -> tuple[str, str | None]:
+    def _outcome(self, running: Running) -> tuple[str, str | None]:
+        scope, job = running.scope, running.job
         folder = self.cloud.work_dir / f"{scope.account}-{scope.region}-{job['TransformJobName']}"
         try:
             Transform(self.cloud, scope, job, self.store.get("models", scope, job["ModelName"]), folder, running).run()
@@ -105,22 +131,26 @@ class Jobs:
             logger.exception("transform job %s", job["TransformJobName"])
             return "Failed", f"InternalServerError: {type(error).__name__}: {error}"
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         return "Completed", None
 
-    def _finish(self, scope: Scope, job: dict, status: str, reason: str | None) -> None:
-        job["TransformEndTime"] = time.time()
-        if reason is not None:
-            job["FailureReason"] = reason[:MAX_FAILURE_REASON]
-        job["TransformJobStatus"] = status
-        logger.info("transform job %s %s %s", job["TransformJobName"], status, reason or "")
-        self._announce(scope, job)
+    def _finish(self, running: Running, status: str, reason: str | None) -> None:
+        job = running.job
+        with self.store.lock:  # StopTransformJob comes before this or finds the job ended
+            job["TransformEndTime"] = time.time()
+            if reason is not None:
+                job["FailureReason"] = reason[:MAX_FAILURE_REASON]
+            job["TransformJobStatus"] = "Stopped" if running.stop.is_set() else status
+            self._running.pop(job["TransformJobArn"], None)
+        logger.info("transform job %s %s %s", job["TransformJobName"], job["TransformJobStatus"], reason or "")
+        self._announce(running)
 
-    def _announce(self, scope: Scope, job: dict) -> None:
-        detail = {k: v for k, v in job.items() if k != "Tags"}
-        for name in ("CreationTime", "TransformStartTime", "TransformEndTime"):
-            if name in detail:
-                detail[name] = int(detail[name] * 1000)
+    def _announce(self, running: Running) -> None:
+        """Publish the job's state as EventBridge has it: times in milliseconds, tags by name."""
+        job, scope = running.job, running.scope
+        detail = with_defaults(job)
+        detail |= {name: round(detail[name] * 1000) for name in TIMES if name in detail}
+        detail["Tags"] = dict(self.store.get("tags", scope, job["TransformJobArn"]) or {})
         self.cloud.publish_event(scope, EVENT_TYPE, detail, [job["TransformJobArn"]])
 
 
@@ -137,20 +167,22 @@ class Transform:
 
     def run(self) -> None:
         """Do it. Raises JobFailed or Stopped."""
-        self._check_stop()
+        self.running.check()
         s3 = self.cloud.client("s3", self.scope)
-        bucket, prefix = split_uri(self.job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
-        keys = self._input_keys(s3, bucket, prefix)
+        source = self.job["TransformInput"]["DataSource"]["S3DataSource"]
+        inputs = read_inputs(s3, source, (self.model or {}).get("ExecutionRoleArn", ""), self.scope.region)
+        location(self.job["TransformOutput"]["S3OutputPath"])
         model_dir = self._model_dir(s3)
         self.job["TransformStartTime"] = time.time()
-        shares = deal(keys, self.job["TransformResources"]["InstanceCount"])
+        shares = deal(inputs.objects, self.job["TransformResources"]["InstanceCount"])
         with ThreadPoolExecutor(len(shares), thread_name_prefix="instance") as instances:
             work = [
-                instances.submit(self._in_scope, self._instance, index, share, model_dir, bucket, prefix)
+                instances.submit(self._in_scope, self._instance, index, share, model_dir)
                 for index, share in enumerate(shares)
             ]
             results = [future.exception() or future.result() for future in work]
         self._raise_for(results)
+        self._capture(s3, inputs)
 
     def _in_scope(self, work: Callable, *args) -> list[ObjectFailed]:
         with self.cloud.enter(self.scope):
@@ -161,124 +193,107 @@ class Transform:
             for result in results:
                 if isinstance(result, wanted):
                     raise result
-        self._check_stop()
+        self.running.check()
         failed = [failure for failures in results for failure in failures]
         if failed:
-            more = f" (and {len(failed) - 1} more objects)" if len(failed) > 1 else ""
-            raise JobFailed(f"{failed[0].kind}: {SEE_LOGS}. {failed[0]}{more}")
-
-    def _check_stop(self) -> None:
-        if self.running.stop.is_set():
-            raise Stopped
-
-    def _input_keys(self, s3, bucket: str, prefix: str) -> list[str]:
-        keys = list(self._listed(s3, bucket, prefix))
-        if not keys:
-            raise JobFailed(
-                f'ClientError: No S3 objects found under S3 URL "s3://{bucket}/{prefix}" given in input data source. '
-                f"Please ensure that the bucket exists in the selected region ({self.scope.region}), that objects "
-                f'exist under that S3 prefix, and that the role "{self._role()}" has "s3:ListBucket" permissions on '
-                f'bucket "{bucket}".'
-            )
-        return keys
-
-    @staticmethod
-    def _listed(s3, bucket: str, prefix: str) -> Iterable[str]:
-        from botocore.exceptions import ClientError
-
-        try:
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                yield from (o["Key"] for o in page.get("Contents", []) if not o["Key"].endswith("/"))
-        except ClientError as error:
-            raise JobFailed(f"ClientError: Failed to list s3://{bucket}/{prefix}: {error}") from error
-
-    def _role(self) -> str:
-        return (self.model or {}).get("ExecutionRoleArn", "")
+            raise JobFailed(f"{failed[0].kind}: {SEE_LOGS}")
 
     def _model_dir(self, s3) -> Path:
         if self.model is None:
             raise JobFailed(f"ClientError: Could not find model {self.job['ModelName']}; it was deleted meanwhile.")
         folder = self.folder / "model"
         folder.mkdir(parents=True, exist_ok=True)
-        url = self.model["PrimaryContainer"].get("ModelDataUrl")
-        if url:
-            try:
-                fetch(s3, url, folder)
-            except BadArtifact as error:
-                raise JobFailed(f"ClientError: {error}") from error
+        try:
+            fetch_model(s3, self.model, folder)
+        except BadArtifact as error:
+            raise JobFailed(f"ClientError: {error}") from error
         return folder
 
-    def _instance(self, index: int, keys: list[str], model_dir: Path, bucket: str, prefix: str) -> list[ObjectFailed]:
+    def _instance(self, index: int, objects: list[InputObject], model_dir: Path) -> list[ObjectFailed]:
         """Transform this instance's objects; return what failed. Raises JobFailed when its server does not start."""
-        name = self.job["TransformJobName"]
-        log_file = self.cloud.log_dir / "transform" / f"{name}-{index}.log"
-        logs = self.cloud.client("logs", self.scope)
+        identity = "i-" + secrets.token_hex(9)[:17]
+        log_file = self.cloud.log_dir / "transform" / f"{self.job['TransformJobName']}-{index}.log"
         with ExitStack() as stack:
-            shipper = LogShipper(logs, log_file, LOG_GROUP, f"{name}/local-{index}")
-            shipper.start()
-            stack.callback(shipper.close)
-            container = Container(model_dir, self._environment(), log_file)
+            data_log = self._logs(stack, log_file, identity)
+            container = open_container(self.model, model_dir, self._environment(), log_file)
             self.running.containers.append(container)
+            self.running.check()
             try:
                 stack.enter_context(container)
             except ContainerFailed as error:
-                self._check_stop()
-                raise JobFailed(f"AlgorithmError: {SEE_LOGS}. {error}") from error
-            return list(self._objects(container, keys, bucket, prefix, log_file))
+                self.running.check()
+                data_log.write(*str(error).splitlines())
+                raise JobFailed(f"AlgorithmError: {NO_PING}") from error
+            stack.enter_context(self._meter(container, identity))
+            return self._objects(container, data_log, self.folder / str(index), objects)
 
-    def _objects(self, container: Container, keys: list[str], bucket: str, prefix: str, log_file: Path):
-        settings = TransformSettings.from_request(self.job, container.execution_parameters())
-        s3 = self.cloud.client("s3", self.scope)
-        with (
-            ThreadPoolExecutor(settings.concurrency, thread_name_prefix="invoke") as senders,
-            log_file.open("a") as log,
-        ):
-            strategy = "SINGLE_RECORD" if settings.single_record else "MULTI_RECORD"
-            log.write(
-                f"[sagemaker logs]: MaxConcurrentTransforms={settings.concurrency}, "
-                f"MaxPayloadInMB={settings.max_payload_bytes >> 20}, BatchStrategy={strategy}\n"
-            )
-            for key in keys:
-                self._check_stop()
-                try:
-                    self._object(s3, container, senders, settings, bucket, key, prefix)
-                except ObjectFailed as error:
-                    self._check_stop()
-                    log.write(f"[sagemaker logs]: {bucket}/{key}: {error.kind}: {error}\n")
-                    yield type(error)(f"{bucket}/{key}: {error}")
+    def _logs(self, stack: ExitStack, log_file: Path, identity: str) -> DataLog:
+        """Ship the container's log and the data log, under the names that SageMaker gives them."""
+        stream = f"{self.job['TransformJobName']}/{identity}-{int(time.time())}"
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.unlink(missing_ok=True)
+        data_file = log_file.with_name(f"{log_file.stem}-data.log")
+        for file, name in ((log_file, stream), (data_file, f"{stream}/data-log")):
+            stack.enter_context(self._shipped(file, name))
+        return stack.enter_context(closing(DataLog(data_file)))
 
-    def _object(
-        self, s3, container: Container, senders, settings: TransformSettings, bucket: str, key: str, prefix: str
-    ):
-        offered = {"Content-Type": settings.content_type, "Accept": settings.accept}
-        headers = {name: value for name, value in offered.items() if value}
+    @contextmanager
+    def _shipped(self, file: Path, stream: str) -> Iterator[None]:
+        shipper = LogShipper(self.cloud.client("logs", self.scope), file, LOG_GROUP, stream)
+        shipper.start()
+        try:
+            yield
+        finally:
+            shipper.close()
 
-        def send(bodies: Iterable[bytes]) -> Iterable[bytes]:
-            return senders.map(lambda body: self._invoke(container, body, headers, settings), bodies)
+    def _meter(self, container: Container, identity: str) -> Meter:
+        host = {"Host": f"{self.job['TransformJobName']}/{identity}"}
 
-        data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        result = transform_object(data, settings, send)
-        self._write(s3, key, prefix, result)
+        def record(name: str, percent: float) -> None:
+            self.cloud.record_metric(self.scope, NAMESPACE, name, percent, "Percent", host)
 
-    def _write(self, s3, key: str, prefix: str, body: bytes) -> None:
+        return Meter(lambda: usage.of_family(container.pid, usage.processes()), record, usage.memory_bytes())
+
+    def _objects(
+        self, container: Container, log: DataLog, folder: Path, objects: list[InputObject]
+    ) -> list[ObjectFailed]:
+        try:
+            settings = TransformSettings.from_request(self.job, container.execution_parameters())
+        except ObjectFailed as error:
+            raise JobFailed(f"{error.kind}: {error}") from error
+        log.write(settings.describe())
+
+        def check() -> None:
+            self.running.check()
+            if not container.alive():
+                log.write(*f"The model server has exited{container.last_log()}".splitlines())
+                raise JobFailed(f"AlgorithmError: {SEE_LOGS}")
+
+        s3, output = self.cloud.client("s3", self.scope), self.job["TransformOutput"]
+        with Requests(container.send, settings, self.running.wait) as requests:
+            return Objects(s3, output, settings, requests, folder, log, check).transform(objects)
+
+    def _capture(self, s3: Any, inputs: Inputs) -> None:
+        """Write what DataCaptureConfig asks for."""
         from botocore.exceptions import ClientError
 
-        bucket, output_prefix = split_uri(self.job["TransformOutput"]["S3OutputPath"])
-        try:
-            s3.put_object(Bucket=bucket, Key=output_key(key, prefix, output_prefix), Body=body)
-        except ClientError as error:
-            raise JobFailed(f"ClientError: Failed to upload to s3://{bucket}/{output_prefix}: {error}") from error
-
-    def _invoke(self, container: Container, body: bytes, headers: dict, settings: TransformSettings) -> bytes:
-        self._check_stop()
-        return container.invoke(body, headers, settings.timeout, settings.retries)
+        config, path = self.job.get("DataCaptureConfig"), self.job["TransformOutput"]["S3OutputPath"]
+        if not config:
+            return
+        bucket, prefix = location(config["DestinationS3Uri"].rstrip("/") + "/")
+        for name, body in manifests(inputs, path, self.job["TransformStartTime"]):
+            try:
+                s3.put_object(Bucket=bucket, Key=prefix + name, Body=body, **encryption(config.get("KmsKeyId")))
+            except ClientError as error:
+                raise JobFailed(f"ClientError: Failed to upload to s3://{bucket}/{prefix}: {error}") from error
 
     def _environment(self) -> dict[str, str]:
         """Return what SageMaker sets in a transform container, over the model's and the job's own variables."""
-        request = self.job
-        variables = {
-            **self.model["PrimaryContainer"].get("Environment", {}),
-            **request.get("Environment", {}),
+        asked = {name: self.job[setting] for setting, name in SETTING_VARIABLES.items() if setting in self.job}
+        if not self.job.get("MaxConcurrentTransforms"):
+            asked.pop(SETTING_VARIABLES["MaxConcurrentTransforms"], None)  # 0 means unset
+        return {
+            **self.job.get("Environment", {}),
             "SAGEMAKER_BATCH": "true",
             "SAGEMAKER_REGION": self.scope.region,
             "AWS_REGION": self.scope.region,
@@ -286,19 +301,5 @@ class Transform:
             "AWS_ENDPOINT_URL": self.cloud.endpoint_url(),
             "AWS_ACCESS_KEY_ID": self.scope.account,
             "AWS_SECRET_ACCESS_KEY": "local",
+            **{name: STRATEGIES.get(value, str(value)) for name, value in asked.items()},
         }
-        for name, member in (
-            ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "MaxPayloadInMB"),
-            ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "MaxConcurrentTransforms"),
-        ):
-            if member in request:
-                variables[name] = str(request[member])
-        if "BatchStrategy" in request:
-            variables["SAGEMAKER_BATCH_STRATEGY"] = STRATEGIES[request["BatchStrategy"]]
-        return variables
-
-
-def deal(keys: list[str], instances: int) -> list[list[str]]:
-    """Return each instance's share of the objects; instances without an object are left out."""
-    shares = [keys[i::instances] for i in range(instances)]
-    return [share for share in shares if share]

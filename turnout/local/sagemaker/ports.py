@@ -1,5 +1,6 @@
 """What the SageMaker of the local cloud needs from the rest of it. `emulator.py` provides it."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,17 @@ class Cloud(Protocol):
         self, scope: Scope, namespace: str, name: str, value: float, unit: str, dimensions: dict[str, str]
     ) -> None:
         """Publish one value to CloudWatch."""
+
+    def record_metrics(
+        self, scope: Scope, namespace: str, values: Iterable[tuple[str, float, str]], dimensions: dict[str, str]
+    ) -> None:
+        """Publish several values, each as name, value and unit, at once."""
+
+    def put_alarm(self, scope: Scope, request: dict[str, Any]) -> None:
+        """Create or replace a CloudWatch alarm, given as PutMetricAlarm's request."""
+
+    def delete_alarms(self, scope: Scope, names: list[str]) -> None:
+        """Delete alarms; one that does not exist is no error."""
 
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         """Return the state of each alarm that exists, by name."""

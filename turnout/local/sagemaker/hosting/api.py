@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable, Iterable
 
-from turnout.local.sagemaker.api import page
 from turnout.local.sagemaker.errors import Invalid
-from turnout.local.sagemaker.hosting import kinds
-from turnout.local.sagemaker.hosting.endpoints import Endpoints, describe
+from turnout.local.sagemaker.hosting import deployment, kinds
+from turnout.local.sagemaker.hosting.endpoints import Endpoints, Wanted, describe
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
 
@@ -53,24 +52,10 @@ class HostingApi:
         return self._config(scope, request["EndpointConfigName"])
 
     def delete_endpoint_config(self, scope: Scope, request: dict) -> dict:
-        """Stricter than AWS, whose documentation forbids what its API lets pass: a configuration in use stays."""
+        """Delete it, in use or not, as AWS does: an endpoint keeps a copy of its own (`_Config`)."""
         record = self._config(scope, request["EndpointConfigName"])
-        name = record["EndpointConfigName"]
-        for endpoint in self.store.all("endpoints", scope):
-            pending = endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
-            if name in (endpoint["EndpointConfigName"], pending):
-                raise Invalid(
-                    f'Cannot delete endpoint configuration "{record["EndpointConfigArn"]}": it is in use by endpoint '
-                    f'"{endpoint["EndpointArn"]}", which is {endpoint["EndpointStatus"]}.'
-                )
-        self.store.remove("endpoint_configs", scope, name)
-        self.store.remove("tags", scope, record["EndpointConfigArn"])
+        self.store.remove("endpoint_configs", scope, record["EndpointConfigName"])
         return {}
-
-    def list_endpoint_configs(self, scope: Scope, request: dict) -> dict:
-        fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        records = self.store.all("endpoint_configs", scope)
-        return page(records, request, "EndpointConfigs", fields, "EndpointConfigName")
 
     def _config(self, scope: Scope, name: str) -> dict:
         record = self.store.get("endpoint_configs", scope, name)
@@ -92,6 +77,7 @@ class HostingApi:
                 "EndpointName": name,
                 "EndpointArn": arn,
                 "EndpointConfigName": config["EndpointConfigName"],
+                "_Config": config,
                 "EndpointStatus": "Creating",
                 "CreationTime": now,
                 "LastModifiedTime": now,
@@ -116,7 +102,7 @@ class HostingApi:
                 raise Invalid(
                     f'Cannot update endpoint "{arn}" in status {record["EndpointStatus"]}; it can only be deleted.'
                 )
-            old = self._config(scope, record["EndpointConfigName"])
+            old = record["_Config"]
             kinds.check_update(name, old, new, self._scaled_variants(scope, name))
             counts, weights = kinds.retained(
                 self.describe_endpoint(scope, request)["ProductionVariants"],
@@ -127,26 +113,20 @@ class HostingApi:
             how = request.get("DeploymentConfig") or {}
             if request.get("RetainDeploymentConfig"):
                 how = record.get("LastDeploymentConfig") or how
+            deployment.check(how, old, new)
             self.endpoints.update(scope, record, new, counts, weights, how)
         return {"EndpointArn": arn}
 
     def update_endpoint_weights_and_capacities(self, scope: Scope, request: dict) -> dict:
         record = self._endpoint(scope, request["EndpointName"])
-        wanted = {
-            each["VariantName"]: (each.get("DesiredInstanceCount"), each.get("DesiredWeight"))
-            for each in request["DesiredWeightsAndCapacities"]
-        }
+        wanted = {each["VariantName"]: Wanted.of(each) for each in request["DesiredWeightsAndCapacities"]}
         with self.store.lock:
             self._check_at_rest(record)
-            config = self._config(scope, record["EndpointConfigName"])
-            for name, (count, _) in wanted.items():
-                variant = kinds.variant_named(config, name)
-                if variant is None:
+            config = record["_Config"]
+            for name, change in wanted.items():
+                if kinds.variant_named(config, name) is None:
                     raise Invalid(f'Could not find variant "{name}" of endpoint "{record["EndpointArn"]}".')
-                if count is not None and kinds.is_serverless(variant):
-                    raise Invalid(f"Variant {name} is serverless: it has no DesiredInstanceCount.")
-                if count == 0 and kinds.kind_of(config) != kinds.Kind.ASYNC:
-                    raise Invalid("DesiredInstanceCount 0 is for asynchronous endpoints only.")
+                kinds.check_capacity(config, name, change.count, change.serverless)
             self.endpoints.set_capacity(scope, record, wanted)
         return {"EndpointArn": record["EndpointArn"]}
 
@@ -157,13 +137,6 @@ class HostingApi:
             self.endpoints.delete(scope, record)
         self._deregister(scope, record["EndpointName"])
         return {}
-
-    def list_endpoints(self, scope: Scope, request: dict) -> dict:
-        fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        records = self.store.all("endpoints", scope)
-        if status := request.get("StatusEquals"):
-            records = (record for record in records if record["EndpointStatus"] == status)
-        return page(records, request, "Endpoints", fields, "EndpointName")
 
     def _find(self, scope: Scope, name: str) -> dict | None:
         """Return an endpoint's record; names differ in more than case."""
@@ -187,11 +160,9 @@ OPERATIONS = {
     "CreateEndpointConfig": "create_endpoint_config",
     "DescribeEndpointConfig": "describe_endpoint_config",
     "DeleteEndpointConfig": "delete_endpoint_config",
-    "ListEndpointConfigs": "list_endpoint_configs",
     "CreateEndpoint": "create_endpoint",
     "DescribeEndpoint": "describe_endpoint",
     "UpdateEndpoint": "update_endpoint",
     "UpdateEndpointWeightsAndCapacities": "update_endpoint_weights_and_capacities",
     "DeleteEndpoint": "delete_endpoint",
-    "ListEndpoints": "list_endpoints",
 }

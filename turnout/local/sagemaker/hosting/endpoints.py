@@ -8,18 +8,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from turnout.local.faults import Faults
-from turnout.local.sagemaker.hosting import deployment, metering
+from turnout.local.sagemaker.hosting import capture, deployment, kinds, metering, usage
 from turnout.local.sagemaker.hosting.fleet import Fleet, FleetFailed, Variant
 from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
 from turnout.local.sagemaker.hosting.queueing import Queue
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
 
-EVENT_TYPE = "SageMaker Endpoint State Change"
+STATE_CHANGE, DEPLOYMENT_CHANGE = "SageMaker Endpoint State Change", "SageMaker Endpoint Deployment State Change"
 DRAIN_SECONDS = 70  # a request may take 60 s
 ROLLBACK_SECONDS = 60  # of AWS's time, so that RollingBack can be seen
 REVIVE_SECONDS = 60
@@ -36,14 +37,41 @@ class Stopped(Exception):
     """The endpoint was deleted, or the cloud goes down, while something was under way."""
 
 
+class Stage(NamedTuple):
+    """What is being done to a variant, as DescribeEndpoint's VariantStatus has it."""
+
+    Status: str
+    StatusMessage: str
+    StartTime: float
+
+
+class Wanted(NamedTuple):
+    """Another instance count, weight or serverless settings of a variant; None leaves one as it is."""
+
+    count: int | None
+    weight: float | None
+    serverless: Mapping[str, int] | None
+
+    @classmethod
+    def of(cls, change: Mapping[str, Any]) -> "Wanted":
+        """Read one of UpdateEndpointWeightsAndCapacities' DesiredWeightsAndCapacities."""
+        return cls(*(change.get(m) for m in ("DesiredInstanceCount", "DesiredWeight", "ServerlessUpdateConfig")))
+
+
 @dataclass
 class Live:
-    """An endpoint at work: which fleets take its traffic, in shares that sum to 1."""
+    """An endpoint at work: which fleets take its traffic, in shares that sum to 1.
+
+    `starting` is the fleet that is coming up, `incoming` the one that a deployment is moving to, and `stages` says how
+    far each of its variants is, or those of the fleet in force while their instance count changes.
+    """
 
     scope: Scope
     record: dict
     fleets: list[tuple[Fleet, float]] = field(default_factory=list)
     starting: Fleet | None = None
+    incoming: Fleet | None = None
+    stages: dict[str, Stage] = field(default_factory=dict)
     queue: Queue | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -62,8 +90,10 @@ class Endpoints:
 
     def __init__(self, cloud: Cloud, store: Store, faults: Faults) -> None:
         self.cloud, self.store, self.faults = cloud, store, faults
+        self.captures = capture.Captures(cloud)
         self._live: dict[tuple[Scope, str], Live] = {}
         self._ticker: threading.Thread | None = None
+        self._pingers = ThreadPoolExecutor(4, thread_name_prefix="ping")
 
     # What the control plane asks for
 
@@ -78,8 +108,8 @@ class Endpoints:
         record["EndpointStatus"] = "Updating"
         self._spawn(live, self._update, config, counts, weights, how)
 
-    def set_capacity(self, scope: Scope, record: dict, wanted: Mapping[str, tuple[int | None, float | None]]) -> None:
-        """Have other instance counts and weights, `{variant: (count, weight)}`; None leaves one as it is."""
+    def set_capacity(self, scope: Scope, record: dict, wanted: Mapping[str, Wanted]) -> None:
+        """Have other capacities and weights of variants, by name."""
         live = self._live[scope, record["EndpointName"]]
         record["EndpointStatus"] = "Updating"
         self._spawn(live, self._set_capacity, wanted)
@@ -119,7 +149,7 @@ class Endpoints:
         """Write into the records what an endpoint needs to come back with the same capacity."""
         for live in list(self._live.values()):
             if live.fleet is not None:
-                live.record["_Variants"] = [summary(variant) for variant in live.fleet.variants.values()]
+                live.record["_Variants"] = [summary(variant, {}) for variant in live.fleet.variants.values()]
 
     def revive(self) -> None:
         """Start again, in the background, the endpoints that were in service when the state was saved."""
@@ -161,14 +191,17 @@ class Endpoints:
     def _bring_up(self, live: Live, config: dict, counts: dict[str, int], weights: dict[str, float]) -> Fleet:
         """Return a fleet that answers pings. Raises FleetFailed, or Stopped when nobody wants it any more."""
         name = live.record["EndpointName"]
-        names = {v["ModelName"] for v in config["ProductionVariants"]}
-        models = {model: self.store.get("models", live.scope, model) for model in names}
+        names, kept = {v["ModelName"] for v in config["ProductionVariants"]}, live.record.get("_Models", {})
+        models = {model: self.store.get("models", live.scope, model) or kept.get(model) for model in names}
         if missing := [model for model, record in models.items() if record is None]:
             raise FleetFailed(f"Could not find model {missing[0]}; it was deleted meanwhile.")
         live.starting = fleet = Fleet(self.cloud, live.scope, self.faults, name, config, models)
         try:
             if live.ended.is_set():
                 raise Stopped
+            if live.fleets:
+                live.incoming = fleet
+                self._enter(live, counts, "Creating", "Launching {} instance(s).")
             fleet.start(counts, weights)
         except FleetFailed:
             self._check(live)
@@ -190,6 +223,7 @@ class Endpoints:
                 fleet.stop()
                 raise Stopped
             live.fleets = [(fleet, 1.0)]
+            live.record["_Models"] = dict(fleet.models)
             if kind_of(fleet.config) == Kind.ASYNC and live.queue is None:
                 live.queue = Queue(self.cloud, live.scope, self.faults, live)
                 live.queue.start()
@@ -199,7 +233,6 @@ class Endpoints:
         record["PendingDeploymentSummary"] = {
             "EndpointConfigName": config["EndpointConfigName"],
             "StartTime": time.time(),
-            "ProductionVariants": [{"VariantName": name} for name in counts],
         }
         try:
             new = self._bring_up(live, config, counts, weights)
@@ -217,21 +250,30 @@ class Endpoints:
             new.retire(DRAIN_SECONDS)
             self._roll_back(live, reason)
             return
-        record.update(EndpointConfigName=config["EndpointConfigName"])
+        record.update(EndpointConfigName=config["EndpointConfigName"], _Config=config)
         record["LastDeploymentConfig"] = how or deployment.DEFAULT
         self._serve(live, new)
+        self._enter(live, new.counts(), "Deleting", "Terminating {} instance(s).")
         old.retire(DRAIN_SECONDS)
         self._end(live, "InService")
 
     def _move_traffic(self, live: Live, old: Fleet, new: Fleet, how: dict) -> str | None:
         """Shift traffic step by step; return why it has to go back, if it has to."""
-        alarms = deployment.alarm_names(how)
+        alarms, counts = deployment.alarm_names(how), new.counts()
         for step in deployment.steps(how, new.instances()):
+            part = {name: max(round(count * step.share), 1) for name, count in counts.items()}
+            capacity = f"{'full' if step.share == 1 else 'canary'} capacity of {{}} instance(s)."
+            self._enter(live, part, "ActivatingTraffic", f"Activating traffic on {capacity}")
             with live.lock:
                 live.fleets = [(old, 1 - step.share), (new, step.share)] if step.share < 1 else [(new, 1.0)]
-            if reason := self._watch(live, alarms, self.faults.seconds(step.wait)):
+            if reason := self._bake(live, part, alarms, step.wait, capacity):
                 return reason
-        return None
+        return self._bake(live, counts, alarms, deployment.bake_seconds(how), capacity)
+
+    def _bake(self, live: Live, counts: Mapping[str, int], alarms: list[str], wait: float, capacity: str) -> str | None:
+        if wait:
+            self._enter(live, counts, "Baking", f"Baking for {wait:g} seconds with traffic enabled on {capacity}")
+        return self._watch(live, alarms, self.faults.seconds(wait))
 
     def _watch(self, live: Live, alarms: list[str], seconds: float) -> str | None:
         deadline = time.monotonic() + seconds
@@ -253,13 +295,10 @@ class Endpoints:
         self._check(live)
         self._end(live, "InService", reason)
 
-    def _set_capacity(self, live: Live, wanted: Mapping[str, tuple[int | None, float | None]]) -> None:
+    def _set_capacity(self, live: Live, wanted: Mapping[str, Wanted]) -> None:
         try:
-            for name, (count, weight) in wanted.items():
-                variant = live.fleet.variants[name]
-                variant.weight = variant.weight if weight is None else weight
-                if count is not None:
-                    variant.scale(count)
+            for name, change in wanted.items():
+                self._change_variant(live, live.fleet.variants[name], change)
         except FleetFailed as error:
             self._check(live)
             self._end(live, "InService", str(error))
@@ -267,11 +306,23 @@ class Endpoints:
         self._check(live)
         self._end(live, "InService")
 
+    def _change_variant(self, live: Live, variant: Variant, change: Wanted) -> None:
+        if change.weight is not None:
+            variant.weight = change.weight
+        if change.serverless:
+            variant.provision(change.serverless)
+        if change.count is not None:
+            way, variant.desired = "out" if change.count > variant.desired else "in", change.count
+            message = f"Scaling {way} desired instance count to {{}}."
+            self._enter(live, {variant.name: change.count}, "Updating", message)
+            variant.scale(change.count)
+
     def _delete(self, live: Live) -> None:
         if live.queue:
             live.queue.stop()
         for fleet in live.all_fleets():
             fleet.retire(DRAIN_SECONDS)
+        self.captures.write()
         name = live.record["EndpointName"]
         if self._live.get((live.scope, name)) is live:
             self._live.pop((live.scope, name))
@@ -279,10 +330,10 @@ class Endpoints:
             self.store.remove("tags", live.scope, live.record["EndpointArn"])
 
     def _revive(self, live: Live) -> None:
-        config = self.store.get("endpoint_configs", live.scope, live.record["EndpointConfigName"])
         saved = {v["VariantName"]: v for v in live.record.pop("_Variants", [])}
         counts = {name: v.get("DesiredInstanceCount", 0) for name, v in saved.items()}
         weights = {name: v["DesiredWeight"] for name, v in saved.items()}
+        config = kinds.with_serverless(live.record["_Config"], saved)
         self._wait_for_storage(live)
         try:
             fleet = self._bring_up(live, config, counts, weights)
@@ -313,6 +364,7 @@ class Endpoints:
                 return
             record.pop("PendingDeploymentSummary", None)
             record.pop("FailureReason", None)
+            live.incoming, live.stages = None, {}
             if reason:
                 record["FailureReason"] = reason[:MAX_FAILURE_REASON]
             record["LastModifiedTime"] = time.time()
@@ -320,13 +372,18 @@ class Endpoints:
         logger.info("endpoint %s %s %s", record["EndpointName"], status, reason or "")
         self._announce(live)
 
-    def _announce(self, live: Live) -> None:
-        detail = describe(live.record, live) | {"Tags": {}}
-        for name in ("CreationTime", "LastModifiedTime"):
-            detail[name] = int(detail[name] * 1000)
+    def _announce(self, live: Live, event_type: str = STATE_CHANGE) -> None:
+        tags = self.store.get("tags", live.scope, live.record["EndpointArn"]) or {}
+        detail = in_milliseconds(describe(live.record, live) | {"Tags": tags})
         detail["EndpointStatus"] = event_status(detail["EndpointStatus"])
-        detail.pop("PendingDeploymentSummary", None)
-        self.cloud.publish_event(live.scope, EVENT_TYPE, detail, [live.record["EndpointArn"]])
+        if event_type == STATE_CHANGE:
+            detail.pop("PendingDeploymentSummary", None)
+        self.cloud.publish_event(live.scope, event_type, detail, [live.record["EndpointArn"]])
+
+    def _enter(self, live: Live, counts: Mapping[str, int], status: str, message: str) -> None:
+        """Say how far a deployment or a change of capacity is; `{}` in the message is a variant's instance count."""
+        live.stages = {name: Stage(status, message.format(count), time.time()) for name, count in counts.items()}
+        self._announce(live, DEPLOYMENT_CHANGE)
 
     # Once a second
 
@@ -336,18 +393,32 @@ class Endpoints:
             self._ticker.start()
 
     def _tick(self) -> None:
-        due = 0.0
+        """Look after the endpoints for ever: gauges once in a minute of AWS, use of the machine every few seconds."""
+        next_gauge = next_use = 0.0
         while True:
             time.sleep(TICK_SECONDS)
-            gauges = time.monotonic() >= due
-            if gauges:
-                due = time.monotonic() + self.faults.seconds(GAUGE_SECONDS) - TICK_SECONDS / 2
-            for live in list(self._live.values()):
-                for fleet in live.all_fleets():
-                    for variant in fleet.variants.values():
-                        variant.end_idle()
-                if gauges and live.queue and live.fleet:
-                    self._gauge(live)
+            now = time.monotonic()
+            gauges, use = now >= next_gauge, now >= next_use
+            next_gauge = now + self.faults.seconds(GAUGE_SECONDS) - TICK_SECONDS / 2 if gauges else next_gauge
+            next_use = now + metering.USAGE_SECONDS - TICK_SECONDS / 2 if use else next_use
+            try:
+                self._look(gauges, usage.processes() if use and self._live else None)
+            except Exception:
+                logger.exception("looking after endpoints")  # the next look may succeed
+
+    def _look(self, gauges: bool, table: Mapping[int, usage.Use] | None) -> None:
+        for live in list(self._live.values()):
+            for variant in [variant for fleet in live.all_fleets() for variant in fleet.variants.values()]:
+                variant.end_idle()
+                variant.replace_dead()
+                self._pingers.submit(variant.ping)
+                if table:
+                    name, namespace = live.record["EndpointName"], metering.USAGE_NAMESPACE
+                    metering.record(self.cloud, live.scope, variant.utilization(table), name, variant.name, namespace)
+            if gauges and live.queue and live.fleet:
+                self._gauge(live)
+        if gauges:
+            self.captures.write()
 
     def _gauge(self, live: Live) -> None:
         waiting, oldest = live.queue.backlog()
@@ -361,26 +432,49 @@ def event_status(status: str) -> str:
     return words.strip("_").upper()
 
 
+def in_milliseconds(value: Any) -> Any:
+    """Return a description as events have it: times are whole milliseconds."""
+    if isinstance(value, Mapping):
+        return {k: int(v * 1000) if k.endswith("Time") else in_milliseconds(v) for k, v in value.items()}
+    return [in_milliseconds(item) for item in value] if isinstance(value, list) else value
+
+
 def describe(record: Mapping[str, Any], live: Live | None) -> dict:
     """Return DescribeEndpoint's answer."""
     shown = {name: value for name, value in record.items() if not name.startswith("_")}
-    if live is not None and live.fleet is not None:
-        shown["ProductionVariants"] = [summary(variant) for variant in live.fleet.variants.values()]
-        if settings := live.fleet.config.get("AsyncInferenceConfig"):
-            shown["AsyncInferenceConfig"] = settings
+    if live is None or live.fleet is None:
+        return shown
+    config, moving = live.fleet.config, live.incoming is not None
+    stages = {} if moving else live.stages
+    shown["ProductionVariants"] = [summary(variant, stages) for variant in live.fleet.variants.values()]
+    if "PendingDeploymentSummary" in shown and moving:
+        pending = [_pending(variant, live.stages) for variant in live.incoming.variants.values()]
+        shown["PendingDeploymentSummary"] = shown["PendingDeploymentSummary"] | {"ProductionVariants": pending}
+    shown |= {name: config[name] for name in ("AsyncInferenceConfig", "MetricsConfig") if name in config}
+    if "DataCaptureConfig" in config:
+        shown["DataCaptureConfig"] = capture.summary(config["DataCaptureConfig"])
     return shown
 
 
-def summary(variant: Variant) -> dict:
+def summary(variant: Variant, stages: Mapping[str, Stage]) -> dict:
     """Return one variant as DescribeEndpoint shows it."""
-    image = variant.image
+    image = {"SpecifiedImage": variant.image, "ResolvedImage": variant.image, "ResolutionTime": variant.created}
     shown = {
         "VariantName": variant.name,
-        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image}],
+        "DeployedImages": [image],
         "CurrentWeight": variant.weight,
         "DesiredWeight": variant.weight,
     }
+    if stage := stages.get(variant.name):
+        shown["VariantStatus"] = [stage._asdict()]
+    if "RoutingConfig" in variant.settings:
+        shown["RoutingConfig"] = variant.settings["RoutingConfig"]
     if variant.serverless:
         settings = variant.settings["ServerlessConfig"]
         return shown | {"CurrentServerlessConfig": settings, "DesiredServerlessConfig": settings}
     return shown | {"CurrentInstanceCount": variant.current, "DesiredInstanceCount": variant.desired}
+
+
+def _pending(variant: Variant, stages: Mapping[str, Stage]) -> dict:
+    kind = {} if variant.serverless else {"InstanceType": variant.settings["InstanceType"]}
+    return summary(variant, stages) | kind

@@ -1,26 +1,25 @@
-"""InvokeEndpoint and InvokeEndpointAsync, with SageMaker's limits and errors."""
+"""InvokeEndpoint, InvokeEndpointWithResponseStream and InvokeEndpointAsync, with SageMaker's limits and errors."""
 
 import contextlib
 import http.client
 import json
+import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from turnout.local.sagemaker import validation
-from turnout.local.sagemaker.container import Answer
+from turnout.local.sagemaker.container import Answer, Streamed
 from turnout.local.sagemaker.errors import (
     CallInvalid,
     CallThrottled,
     CallTooLarge,
-    Invalid,
     ModelError,
     ModelNotReady,
     Unavailable,
 )
-from turnout.local.sagemaker.hosting import metering, queueing
+from turnout.local.sagemaker.hosting import metering, queueing, streaming
 from turnout.local.sagemaker.hosting.endpoints import Endpoints, Live
 from turnout.local.sagemaker.hosting.fleet import (
     LOG_GROUP,
@@ -33,49 +32,38 @@ from turnout.local.sagemaker.hosting.fleet import (
 )
 from turnout.local.sagemaker.hosting.kinds import Kind, kind_of
 from turnout.local.sagemaker.hosting.queueing import received
+from turnout.local.sagemaker.hosting.requests import CUSTOM_ATTRIBUTES, Request, passed
 from turnout.local.sagemaker.ports import Cloud, Scope
 
 TIMEOUT_SECONDS = 60
+STREAM_SECONDS = 8 * 60
 COLD_SECONDS = 0.05  # a lease that took longer had to wait for a process to start
 ATTEMPTS = 10
-RUNTIME = "sagemaker-runtime"
-#: Parameters of InvokeEndpointAsync and the headers that carry them.
-ASYNC_HEADERS = {
-    "ContentType": "X-Amzn-SageMaker-Content-Type",
-    "Accept": "X-Amzn-SageMaker-Accept",
-    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
-    "InputLocation": "X-Amzn-SageMaker-InputLocation",
-    "S3OutputPathExtension": "X-Amzn-SageMaker-S3OutputPathExtension",
-    "Filename": "X-Amzn-SageMaker-Filename",
-    "RequestTTLSeconds": "X-Amzn-SageMaker-RequestTTLSeconds",
-    "InvocationTimeoutSeconds": "X-Amzn-SageMaker-InvocationTimeoutSeconds",
-}
 MOST_BYTES = {Kind.REALTIME: 25 * 2**20, Kind.SERVERLESS: 4 * 2**20}
+MOST_INLINE_BYTES = 128_000  # of an asynchronous request; more has to lie in S3
 SERVED = ("InService", "Updating", "SystemUpdating", "RollingBack")
-CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-#: Headers that reach the container; SageMaker strips all others.
-PASSED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES, "X-Amzn-SageMaker-Inference-Id")
+INVOKED_VARIANT = "x-Amzn-Invoked-Production-Variant"
+STREAM_CONTENT_TYPE = "X-Amzn-SageMaker-Content-Type"
+#: Headers of the container's answer that reach the client; the model keeps its own sessions.
+RETURNED = (CUSTOM_ATTRIBUTES, "X-Amzn-SageMaker-New-Session-Id", "X-Amzn-SageMaker-Closed-Session-Id")
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request as it came in: header names in lower case."""
-
-    endpoint: str
-    body: bytes
-    headers: Mapping[str, str]
-
-    def header(self, name: str) -> str | None:
-        return self.headers.get(name.lower())
-
-    def passed(self) -> dict[str, str]:
-        """Return the headers for the container."""
-        return {name: value for name in PASSED if (value := self.header(name))}
+STREAM_TIMED_OUT = "The model did not finish the response within the time allowed."
+STREAM_BROKEN = "The connection to the model was closed before the response ended."
+#: Parameters that only kinds of endpoints understand which the local cloud does not have, and why they are refused.
+NOT_FOR_THESE = {
+    "TargetModel": "Endpoint {} is not a multi-model endpoint and does not support target model header.",
+    "TargetContainerHostname": (
+        "Endpoint {} is not a multi-container endpoint with direct invocation and does not support target container "
+        "hostname header."
+    ),
+    "InferenceComponentName": (
+        "Inference Component Name header is not allowed for endpoint {}, which does not deploy inference components."
+    ),
+    "EnableExplanations": "Endpoint {} has no ExplainerConfig: EnableExplanations is not allowed.",
+}
 
 
 class Response(NamedTuple):
@@ -83,65 +71,162 @@ class Response(NamedTuple):
     headers: dict[str, str]
 
 
-class Invocations:
-    """Answers InvokeEndpoint."""
+class Stream(NamedTuple):
+    """An answer under way: headers, and the messages of its body as they come."""
 
-    def __init__(self, cloud: Cloud, endpoints: Endpoints, timeout: float = TIMEOUT_SECONDS) -> None:
-        self.cloud, self.endpoints, self.timeout = cloud, endpoints, timeout
+    headers: dict[str, str]
+    messages: Generator[bytes, None, None]
+    held: contextlib.ExitStack
+
+    def close(self) -> None:
+        """Give the process back, whether or not all messages were taken."""
+        self.messages.close()
+        self.held.close()
+
+
+logger = logging.getLogger("turnout.sagemaker")
+
+
+@dataclass
+class Timing:
+    """When one request came, reached its process and was answered by it."""
+
+    began: float
+    asked: float
+    answered: float
+
+
+class Invocations:
+    """Answers InvokeEndpoint and InvokeEndpointWithResponseStream."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        endpoints: Endpoints,
+        timeout: float = TIMEOUT_SECONDS,
+        stream_timeout: float = STREAM_SECONDS,
+    ) -> None:
+        self.cloud, self.endpoints = cloud, endpoints
+        self.timeout, self.stream_timeout = timeout, stream_timeout
 
     def invoke(self, scope: Scope, request: Request) -> Response:
         """Return the model's answer. Raises the runtime's ApiErrors."""
+        began = time.monotonic()
+        given = request.parameters("InvokeEndpoint")
+        live = self._accept(scope, request, given)
+        with contextlib.ExitStack() as held:
+            place = lease(scope, live, given, held)
+            asked = time.monotonic()
+            answer = self._send(place, request.body, passed(given))
+            timing = Timing(began, asked, time.monotonic())
+        self._meter(scope, live, place, answer.status, timing)
+        self._refuse(scope, live, place, answer)
+        name, config = live.record["EndpointName"], live.fleet.config
+        self.endpoints.captures.take(scope, name, place.variant.name, config, request.body, given, answer)
+        return Response(answer.body, _headers(place, answer.headers, "Content-Type"))
+
+    def stream(self, scope: Scope, request: Request) -> Stream:
+        """Return the beginning of the model's answer and its parts as they come. Raises the runtime's ApiErrors."""
+        began = time.monotonic()
+        given = request.parameters("InvokeEndpointWithResponseStream")
+        live = self._accept(scope, request, given)
+        with contextlib.ExitStack() as held:
+            place = lease(scope, live, given, held)
+            asked = time.monotonic()
+            meter = lambda status: self._meter(  # noqa: E731
+                scope, live, place, status, Timing(began, asked, time.monotonic())
+            )
+            answer = self._open(place, request.body, passed(given), held)
+            if not 200 <= answer.status < 300:
+                meter(answer.status)
+                raise model_error(scope, live, place, answer.status, b"".join(answer.chunks).decode(errors="replace"))
+            headers = _headers(place, answer.headers, STREAM_CONTENT_TYPE)
+            messages = self._parts(answer.chunks, asked + self.stream_timeout, meter)
+            return Stream({"Content-Type": streaming.CONTENT_TYPE, **headers}, messages, held.pop_all())
+
+    def _open(self, place: Lease, body: bytes, headers: dict[str, str], held: contextlib.ExitStack) -> Streamed:
+        """Return the model's answer, of which the head has come; status 0 and a reason where it gave none."""
+        try:
+            return held.enter_context(place.instance.container.stream(body, headers, self.stream_timeout))
+        except TimeoutError:
+            return Streamed(0, {}, iter([TIMED_OUT.encode()]))
+        except (OSError, http.client.HTTPException) as error:
+            return Streamed(0, {}, iter([f"no answer from the container ({type(error).__name__}: {error})".encode()]))
+
+    @staticmethod
+    def _parts(chunks: Iterator[bytes], deadline: float, meter: Callable[[int], None]) -> Generator[bytes, None, None]:
+        """Yield the messages of the stream; the last one is an error when the model does not finish."""
+        status = 0
+        try:
+            for chunk in chunks:
+                yield streaming.part(chunk)
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+            status = 200
+        except TimeoutError:
+            yield streaming.model_stream_error(streaming.TIMED_OUT, STREAM_TIMED_OUT)
+        except (OSError, http.client.HTTPException) as error:
+            yield streaming.model_stream_error(streaming.BROKEN, f"{STREAM_BROKEN} ({type(error).__name__}: {error})")
+        except Exception as error:
+            logger.exception("streamed answer")
+            yield streaming.internal_stream_failure(f"{type(error).__name__}: {error}")
+        finally:
+            meter(status)
+
+    def _accept(self, scope: Scope, request: Request, given: Mapping[str, Any]) -> Live:
+        """Return the endpoint. Raises what is refused before a process is asked."""
         live = find_served(self.endpoints, scope, request.endpoint)
-        kind = kind_of(live.fleet.config)
+        name, kind = live.record["EndpointName"], kind_of(live.fleet.config)
         if kind == Kind.ASYNC:
             raise CallInvalid(
-                f"Endpoint {live.record['EndpointName']} of account {scope.account} is an asynchronous inference "
-                "endpoint; use InvokeEndpointAsync."
+                f"Endpoint {name} of account {scope.account} is an asynchronous inference endpoint; "
+                "use InvokeEndpointAsync."
             )
+        for parameter, words in NOT_FOR_THESE.items():
+            if parameter in given:
+                raise CallInvalid(words.format(name))
         if len(request.body) > MOST_BYTES[kind]:
             raise CallTooLarge(f"HTTP content length exceeded {MOST_BYTES[kind]} bytes.")
-        return self._ask(scope, live, kind, request)
+        return live
 
-    def _ask(self, scope: Scope, live: Live, kind: Kind, request: Request) -> Response:
-        began = time.monotonic()
-        with contextlib.ExitStack() as held:
-            place = lease(scope, live, request.header("X-Amzn-SageMaker-Target-Variant"), held)
-            variant, asked = place.variant, time.monotonic()
-            answer = self._send(place, request)
-            call = metering.Call(
-                status=answer.status,
-                model_seconds=time.monotonic() - asked,
-                overhead_seconds=asked - began,
-                setup_seconds=place.cold if place.cold > COLD_SECONDS else 0.0,
-                concurrent=place.concurrent,
-            )
-            share = variant.in_use() if variant.serverless else 0.0
-        values = metering.call_values(call, kind, variant.current, share)
-        metering.record(self.cloud, scope, values, live.record["EndpointName"], variant.name)
-        return self._response(scope, live, kind, place, answer)
-
-    def _send(self, place: Lease, request: Request) -> Answer:
+    def _send(self, place: Lease, body: bytes, headers: dict[str, str]) -> Answer:
         """Return the model's answer; status 0 and a reason where it gave none."""
         try:
-            return place.instance.container.send(request.body, request.passed(), self.timeout)
+            answer = place.instance.container.send(body, headers, self.timeout)
         except TimeoutError:
             return Answer(0, TIMED_OUT.encode(), {})
         except (OSError, http.client.HTTPException) as error:
             return Answer(0, f"no answer from the container ({type(error).__name__}: {error})".encode(), {})
+        place.variant.remember_sessions(place.instance, answer.headers)
+        return answer
 
-    def _response(self, scope: Scope, live: Live, kind: Kind, place: Lease, answer: Answer) -> Response:
+    def _meter(self, scope: Scope, live: Live, place: Lease, status: int, timing: Timing) -> None:
+        call = metering.Call(
+            status=status,
+            model_seconds=timing.answered - timing.asked,
+            overhead_seconds=timing.asked - timing.began,
+            setup_seconds=place.cold if place.cold > COLD_SECONDS else 0.0,
+            concurrent=place.concurrent,
+            running=place.running,
+        )
+        values = metering.call_values(call, place.variant.settings, place.variant.current)
+        metering.record(self.cloud, scope, values, live.record["EndpointName"], place.variant.name)
+
+    def _refuse(self, scope: Scope, live: Live, place: Lease, answer: Answer) -> None:
+        """Raise ModelError for what cannot be handed on."""
+        most = MOST_BYTES[kind_of(live.fleet.config)]
         if not 200 <= answer.status < 300:
             raise model_error(scope, live, place, answer.status, answer.body.decode(errors="replace"))
-        if len(answer.body) > MOST_BYTES[kind]:
-            message = f"the model's response of {len(answer.body)} bytes exceeds {MOST_BYTES[kind]} bytes"
+        if len(answer.body) > most:
+            message = f"the model's response of {len(answer.body)} bytes exceeds {most} bytes"
             raise model_error(scope, live, place, 500, message)
-        headers = {
-            "Content-Type": answer.headers.get("content-type", "application/octet-stream"),
-            "x-Amzn-Invoked-Production-Variant": place.variant.name,
-        }
-        if custom := answer.headers.get(CUSTOM_ATTRIBUTES.lower()):
-            headers[CUSTOM_ATTRIBUTES] = custom
-        return Response(answer.body, headers)
+
+
+def _headers(place: Lease, answered: Mapping[str, str], content_type: str) -> dict[str, str]:
+    """Return the headers for the client; `content_type` is the one that says what the model's answer is."""
+    shown = {name: value for name in RETURNED if (value := answered.get(name.lower()))}
+    kind = answered.get("content-type", "application/octet-stream")
+    return {content_type: kind, INVOKED_VARIANT: place.variant.name, **shown}
 
 
 class AsyncInvocations:
@@ -162,17 +247,15 @@ class AsyncInvocations:
         identity = given.get("InferenceId") or queueing.new_id()
         extension, filename = given.get("S3OutputPathExtension"), given.get("Filename")
         output, failure = queueing.locations(live.fleet.config, identity, extension, filename)
-        passed = {"Content-Type": given.get("ContentType"), "Accept": given.get("Accept")}
-        passed |= {CUSTOM_ATTRIBUTES: given.get("CustomAttributes"), "X-Amzn-SageMaker-Inference-Id": identity}
         queued = queueing.Request(
             inference_id=identity,
             endpoint=live.record["EndpointName"],
-            headers={name: value for name, value in passed.items() if value},
+            headers=passed({**given, "InferenceId": identity}),
             output_location=output,
             failure_location=failure,
             ttl_seconds=given.get("RequestTTLSeconds", queueing.DEFAULT_TTL_SECONDS),
             timeout_seconds=given.get("InvocationTimeoutSeconds", queueing.DEFAULT_TIMEOUT_SECONDS),
-            body=given.get("Body"),
+            body=request.body or None,
             input_location=given.get("InputLocation"),
         )
         live.queue.put(queued)
@@ -182,16 +265,14 @@ class AsyncInvocations:
         return json.dumps({"InferenceId": identity}).encode(), headers
 
 
-def _async_parameters(request: Request) -> dict:
-    """Return the parameters by their API names. Raises CallInvalid."""
-    given = {name: request.header(header) for name, header in ASYNC_HEADERS.items()}
-    given |= {"EndpointName": request.endpoint, "Body": request.body or None}
-    given = validation.typed("InvokeEndpointAsync", {k: v for k, v in given.items() if v}, RUNTIME)
-    try:
-        validation.check("InvokeEndpointAsync", given, RUNTIME)
-    except Invalid as error:
-        raise CallInvalid(error.message) from error
-    if ("Body" in given) == ("InputLocation" in given):
+def _async_parameters(request: Request) -> Mapping[str, Any]:
+    given = request.parameters("InvokeEndpointAsync")
+    if len(request.body) > MOST_INLINE_BYTES:
+        raise CallInvalid(
+            "1 validation error detected: Value '...' at 'body' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MOST_INLINE_BYTES}"
+        )
+    if bool(request.body) == ("InputLocation" in given):
         raise CallInvalid("Exactly one of Body and InputLocation must be given.")
     return given
 
@@ -204,16 +285,16 @@ def find_served(endpoints: Endpoints, scope: Scope, name: str) -> Live:
     return live
 
 
-def lease(scope: Scope, live: Live, wanted: str | None, held: contextlib.ExitStack) -> Lease:
+def lease(scope: Scope, live: Live, given: Mapping[str, Any], held: contextlib.ExitStack) -> Lease:
     """Return a place in a process, kept until `held` ends. Raises the error that the client gets.
 
     A fleet that was retired since it was looked up is left for its successor: an update loses no request.
     """
     name = live.record["EndpointName"]
     for _ in range(ATTEMPTS):
-        variant = _choose(live, wanted)
+        variant = _choose(live, given)
         try:
-            return held.enter_context(variant.lease())
+            return held.enter_context(variant.lease(given.get("SessionId")))
         except Retired:
             time.sleep(0.01)
         except Throttled as error:
@@ -226,13 +307,15 @@ def lease(scope: Scope, live: Live, wanted: str | None, held: contextlib.ExitSta
     raise not_found(scope, name)
 
 
-def _choose(live: Live, wanted: str | None) -> Variant:
+def _choose(live: Live, given: Mapping[str, Any]) -> Variant:
     with live.lock:
         fleets = list(live.fleets)
+    if not fleets:  # deleted since it was looked up
+        raise not_found(live.scope, live.record["EndpointName"])
     fleet = random.choices([fleet for fleet, _ in fleets], [share for _, share in fleets])[0]
-    variant = fleet.choose(wanted)
+    variant = fleet.choose(given.get("TargetVariant"), given.get("SessionId"))
     if variant is None:
-        raise CallInvalid(f"Variant {wanted} not found in endpoint {live.record['EndpointName']}.")
+        raise CallInvalid(f"Variant {given['TargetVariant']} not found in endpoint {live.record['EndpointName']}.")
     return variant
 
 
@@ -243,7 +326,9 @@ def not_found(scope: Scope, name: str) -> CallInvalid:
 def model_error(scope: Scope, live: Live, place: Lease, status: int, message: str) -> ModelError:
     """Return the error for what a model answered, in SageMaker's words."""
     name = live.record["EndpointName"]
-    text = f"{received(status, message)}. See CloudWatch log group {LOG_GROUP}/{name} in account {scope.account}."
+    console = f"https://{scope.region}.console.aws.amazon.com/cloudwatch/home?region={scope.region}"
+    where = f"{console}#logEventViewer:group={LOG_GROUP}/{name} in account {scope.account}"
+    text = f"{received(status, message)}. See {where} for more information."
     stream = f"log-group:{LOG_GROUP}/{name}:log-stream:{place.variant.name}/{place.instance.identity}"
     arn = f"arn:aws:logs:{scope.region}:{scope.account}:{stream}"
     return ModelError(text, status, message, arn)

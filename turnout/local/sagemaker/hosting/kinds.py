@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from turnout.local.sagemaker.api import is_uncompressed
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
 
 SERVERLESS_MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+#: Families with local storage whose names do not end in a d, as all others with it do.
+LOCAL_STORAGE = ("g4dn", "g5")
 DESIRED_COUNT, DESIRED_WEIGHT = "DesiredInstanceCount", "DesiredWeight"
 
 
@@ -41,6 +44,7 @@ def check_config(request: Mapping[str, Any], model: Callable[[str], Mapping[str,
     """Raise what AWS refuses in CreateEndpointConfig beyond the request's shape. `model(name)` raises for strangers."""
     variants = request["ProductionVariants"]
     _check_emulated(request)
+    _check_storage_key(request)
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise Invalid("Production variant names must be unique within an endpoint configuration.")
@@ -58,6 +62,17 @@ def _check_emulated(request: Mapping[str, Any]) -> None:
     for variant in request["ProductionVariants"]:
         if not variant.get("ModelName") or variant.get("InstancePools"):
             raise NotEmulated("Variants without ModelName (inference components) and InstancePools are not emulated.")
+
+
+def _check_storage_key(request: Mapping[str, Any]) -> None:
+    """Raise Invalid for a key of volumes that instances with storage of their own do not have."""
+    for variant in request["ProductionVariants"]:
+        family = variant.get("InstanceType", "ml..").split(".")[1]
+        if request.get("KmsKeyId") and (family in LOCAL_STORAGE or family.endswith("d")):
+            raise Invalid(
+                f"KmsKeyId cannot be given: variant {variant['VariantName']} uses {variant['InstanceType']}, which has "
+                "local instance storage."
+            )
 
 
 def _check_variant(variant: Mapping[str, Any]) -> None:
@@ -87,9 +102,28 @@ def _check_serverless(request: Mapping[str, Any], variant: Mapping[str, Any], mo
         ("VpcConfig", request.get("VpcConfig")),
         ("a Model with VpcConfig", model.get("VpcConfig")),
         ("a Model with EnableNetworkIsolation", model.get("EnableNetworkIsolation")),
+        ("a Model with an uncompressed ModelDataSource", is_uncompressed(model)),
+        ("a Model of several containers", len(model.get("Containers", [])) > 1),
     ):
         if value:
             raise Invalid(f"Serverless endpoints do not support {member} (variant {name}).")
+
+
+def check_capacity(
+    config: Mapping[str, Any], name: str, count: int | None, serverless: Mapping[str, int] | None
+) -> None:
+    """Raise Invalid for a capacity that a variant cannot have: instances and serverless settings, where given."""
+    variant = variant_named(config, name)
+    if count is not None and is_serverless(variant):
+        raise Invalid(f"Variant {name} is serverless: it has no DesiredInstanceCount.")
+    if count == 0 and kind_of(config) != Kind.ASYNC:
+        raise Invalid("DesiredInstanceCount 0 is for asynchronous endpoints only.")
+    if serverless and not is_serverless(variant):
+        raise Invalid(f"Variant {name} is not serverless: it has no ServerlessUpdateConfig.")
+    if serverless:
+        settings = {**variant["ServerlessConfig"], **serverless}
+        if settings.get("ProvisionedConcurrency", 0) > settings["MaxConcurrency"]:
+            raise Invalid(f"ProvisionedConcurrency of variant {name} must not be greater than its MaxConcurrency.")
 
 
 # Updates
@@ -148,3 +182,12 @@ def retained(
         keeps_weight = DESIRED_WEIGHT not in excluded and DESIRED_WEIGHT in before
         weights[name] = before[DESIRED_WEIGHT] if keeps_weight else variant.get("InitialVariantWeight", 1.0)
     return counts, weights
+
+
+def with_serverless(config: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a configuration with the serverless settings that its variants had last, by their summaries."""
+    variants = []
+    for variant in config["ProductionVariants"]:
+        last = summaries.get(variant["VariantName"], {}).get("CurrentServerlessConfig")
+        variants.append({**variant, "ServerlessConfig": last} if last else variant)
+    return {**config, "ProductionVariants": variants}

@@ -1,12 +1,14 @@
 """CloudWatch metrics of endpoints, with AWS's namespaces, names, dimensions and units. Latencies are microseconds."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from turnout.local.sagemaker.hosting.kinds import Kind
 from turnout.local.sagemaker.ports import Cloud, Scope
 
 NAMESPACE = "AWS/SageMaker"
+USAGE_NAMESPACE = "/aws/sagemaker/Endpoints"
+#: Seconds between two values of what the processes use: each is kept, so not as often as time is hurried.
+USAGE_SECONDS = 5.0
 
 
 class Value(NamedTuple):
@@ -16,32 +18,47 @@ class Value(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One synchronous request as it ended. `status` is what the model said; 0: no answer. Seconds."""
+    """One synchronous request as it ended. `status` is what the model said; 0: no answer. Seconds.
+
+    `concurrent` counts the requests in its process, `running` those in its variant, itself among them.
+    """
 
     status: int
     model_seconds: float
     overhead_seconds: float
     setup_seconds: float = 0.0
     concurrent: int = 1
+    running: int = 1
 
 
 def microseconds(seconds: float) -> float:
     return round(seconds * 1e6)
 
 
-def call_values(call: Call, kind: Kind, instances: int, share_in_use: float) -> Iterable[Value]:
-    """Yield what one synchronous request adds. `share_in_use`: running requests over MaxConcurrency (serverless)."""
+def call_values(call: Call, variant: Mapping[str, Any], instances: int) -> Iterable[Value]:
+    """Yield what one synchronous request adds. `variant`: its part of the endpoint configuration."""
     yield Value("Invocations", 1, "Count")
     yield from error_values(call.status)
     yield Value("ModelLatency", microseconds(call.model_seconds), "Microseconds")
     yield Value("OverheadLatency", microseconds(call.overhead_seconds), "Microseconds")
-    if kind == Kind.SERVERLESS:
-        if call.setup_seconds:
-            yield Value("ModelSetupTime", microseconds(call.setup_seconds), "Microseconds")
-        yield Value("ServerlessConcurrentExecutionsUtilization", share_in_use, "None")
+    if settings := variant.get("ServerlessConfig"):
+        yield from _serverless_values(call, settings["MaxConcurrency"], settings.get("ProvisionedConcurrency", 0))
     else:
         yield Value("InvocationsPerInstance", 1 / max(instances, 1), "None")
         yield Value("ConcurrentRequestsPerModel", call.concurrent, "Count")
+
+
+def _serverless_values(call: Call, most: int, provisioned: int) -> Iterable[Value]:
+    """Yield the metrics that only serverless endpoints have: all of them stand here."""
+    if call.setup_seconds:
+        yield Value("ModelSetupTime", microseconds(call.setup_seconds), "Microseconds")
+    yield Value("ServerlessConcurrentExecutionsUtilization", call.running / most, "None")
+    if provisioned:
+        spilled = call.running > provisioned
+        yield Value("ServerlessProvisionedConcurrencyExecutions", min(call.running, provisioned), "Count")
+        yield Value("ServerlessProvisionedConcurrencyUtilization", min(call.running / provisioned, 1.0), "None")
+        yield Value("ServerlessProvisionedConcurrencyInvocations", int(not spilled), "Count")
+        yield Value("ServerlessProvisionedConcurrencySpilloverInvocations", int(spilled), "Count")
 
 
 def error_values(status: int) -> Iterable[Value]:
@@ -61,8 +78,14 @@ def backlog_values(waiting: int, oldest_seconds: float | None, instances: int) -
         yield Value("ApproximateAgeOfOldestRequest", oldest_seconds, "Seconds")
 
 
-def record(cloud: Cloud, scope: Scope, values: Iterable[Value], endpoint: str, variant: str | None = None) -> None:
+def record(
+    cloud: Cloud,
+    scope: Scope,
+    values: Iterable[Value],
+    endpoint: str,
+    variant: str | None = None,
+    namespace: str = NAMESPACE,
+) -> None:
     """Publish values of an endpoint, or of one variant of it."""
     where = {"EndpointName": endpoint} | ({"VariantName": variant} if variant else {})
-    for value in values:
-        cloud.record_metric(scope, NAMESPACE, value.name, value.value, value.unit, where)
+    cloud.record_metrics(scope, namespace, values, where)

@@ -1,8 +1,9 @@
 """The JSONPath subset that Batch Transform's DataProcessing knows.
 
-`$`, `$.a.b`, `$['a','b']`, `$.*`, `$[3]`, `$[-1]`, `$[1,3]`, `$[1:]`, `$[:-1]`, `$[*]`. CSV rows are arrays, so
-only index forms reach their fields. A path of names and single indexes selects one value; every other path
-keeps the container: several names keep an object, several indexes or a slice keep an array.
+`$`, `$.a.b`, `$['a','b']`, `$.a.['b']`, `$.*`, `$[3]`, `$[-1]`, `$[1,3]`, `$[1:]`, `$[:-1]`, `$[0,5:]`, `$[*]`. CSV
+rows are arrays, so only index forms reach their fields. A path of names and single indexes selects one value; every
+other path keeps the container: several names keep an object, several indexes or a slice keep an array. The end of a
+slice is not part of it.
 """
 
 import re
@@ -13,9 +14,9 @@ from turnout.local.sagemaker.transform.errors import BadData
 
 NAME_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)")
 WILD_STEP = re.compile(r"\.\*|\[\*\]")
-NAMES_STEP = re.compile(r"\[\s*('[^']*'|\"[^\"]*\")(\s*,\s*('[^']*'|\"[^\"]*\"))*\s*\]")
-INDEXES_STEP = re.compile(r"\[\s*-?\d+(\s*,\s*-?\d+)*\s*\]")
-SLICE_STEP = re.compile(r"\[\s*(-?\d*)\s*:\s*(-?\d*)\s*\]")
+NAMES_STEP = re.compile(r"\.?\[\s*('[^']*'|\"[^\"]*\")(\s*,\s*('[^']*'|\"[^\"]*\"))*\s*\]")
+INDEX = r"(?:-?\d+(?:\s*:\s*(?:-?\d+)?)?|:\s*(?:-?\d+)?)"
+INDEXES_STEP = re.compile(rf"\.?\[\s*({INDEX}(?:\s*,\s*{INDEX})*)\s*\]")
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
@@ -30,13 +31,9 @@ class Names:
 
 @dataclass(frozen=True)
 class Indexes:
-    indexes: tuple[int, ...]
+    """Positions and slices, as they stand between the brackets."""
 
-
-@dataclass(frozen=True)
-class Slice:
-    start: int | None
-    end: int | None
+    indexes: tuple[int | slice, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Everything:
     """`*`: all members."""
 
 
-Step = Names | Indexes | Slice | Everything
+Step = Names | Indexes | Everything
 
 
 def parse(path: str) -> tuple[Step, ...]:
@@ -67,11 +64,15 @@ def _step(path: str, position: int) -> tuple[Step, int]:
     if match := NAMES_STEP.match(path, position):
         return Names(tuple(a or b for a, b in QUOTED.findall(match[0]))), match.end()
     if match := INDEXES_STEP.match(path, position):
-        return Indexes(tuple(int(part) for part in re.findall(r"-?\d+", match[0]))), match.end()
-    if match := SLICE_STEP.match(path, position):
-        start, end = (int(part) if part else None for part in match.groups())
-        return Slice(start, end), match.end()
+        return Indexes(tuple(_index(part) for part in match[1].split(","))), match.end()
     raise BadPath(f"JSONPath {path!r}: {path[position:]!r} is not supported by DataProcessing")
+
+
+def _index(text: str) -> int | slice:
+    start, colon, end = (part.strip() for part in text.partition(":"))
+    if not colon:
+        return int(start)
+    return slice(int(start) if start else None, int(end) if end else None)
 
 
 def select(value: Any, steps: tuple[Step, ...]) -> Any:
@@ -86,10 +87,16 @@ def _apply(value: Any, step: Step) -> Any:
         return _named(value, step.names)
     if isinstance(step, Everything):
         return list(value.values()) if isinstance(value, dict) else _array(value)
-    if isinstance(step, Slice):
-        return _array(value)[step.start : step.end]
-    picked = [_at(_array(value), index) for index in step.indexes]
-    return picked[0] if len(picked) == 1 else picked
+    return _indexed(_array(value), step.indexes)
+
+
+def _indexed(values: list, indexes: tuple[int | slice, ...]) -> Any:
+    if len(indexes) == 1 and isinstance(indexes[0], int):
+        return _at(values, indexes[0])
+    picked = []
+    for index in indexes:
+        picked += values[index] if isinstance(index, slice) else [_at(values, index)]
+    return picked
 
 
 def _named(value: Any, names: tuple[str, ...]) -> Any:
@@ -118,3 +125,19 @@ def select_fields(fields: list[str], steps: tuple[Step, ...]) -> list[str]:
     """Return the selected fields of one CSV row: always a row, also when one field is selected."""
     selected = select(fields, steps)
     return selected if isinstance(selected, list) else [selected]
+
+
+def positions(steps: tuple[Step, ...]) -> tuple[int, ...] | None:
+    """Return the positions when the path is `$[a,b,...]` with two or more and no slice."""
+    match steps:
+        case (Indexes(indexes=indexes),) if len(indexes) > 1 and all(isinstance(index, int) for index in indexes):
+            return indexes
+    return None
+
+
+def tail_start(steps: tuple[Step, ...]) -> int | None:
+    """Return n when the path is `$[n:]` with a positive n: what it selects is the rest of the text."""
+    match steps:
+        case (Indexes(indexes=(slice(start=int() as start, stop=None),)),) if start > 0:
+            return start
+    return None

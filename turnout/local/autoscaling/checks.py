@@ -1,0 +1,142 @@
+"""What Application Auto Scaling refuses beyond the shape of a request. Pure functions over requests."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from turnout.local.sagemaker.errors import Invalid, NotEmulated
+
+COUNT = "sagemaker:variant:DesiredInstanceCount"
+CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
+#: Dimensions and what activities call their capacities.
+DIMENSIONS = {COUNT: "desired instance count", CONCURRENCY: "desired provisioned concurrency"}
+RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
+#: Predefined metrics by the dimension they are for: CloudWatch metric, statistic, and what silence means.
+#: Without traffic SageMaker "emits metrics with a value of zero" for instances, so that idle ones go.
+PREDEFINED: dict[str, dict[str, tuple[str, str, float | None]]] = {
+    COUNT: {
+        "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum", 0.0),
+        "SageMakerVariantConcurrentRequestsPerModelHighResolution": ("ConcurrentRequestsPerModel", "Maximum", 0.0),
+    },
+    CONCURRENCY: {
+        "SageMakerVariantProvisionedConcurrencyUtilization": (
+            "ServerlessProvisionedConcurrencyUtilization",
+            "Average",
+            None,
+        ),
+    },
+}
+AT = re.compile(r"at\((\S+)\)")
+RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
+CRON = re.compile(r"cron\(\S+( \S+){5}\)")
+
+
+def parts(resource: str) -> tuple[str, str]:
+    """Return endpoint and variant. Raises Invalid."""
+    found = RESOURCE.fullmatch(resource)
+    if not found:
+        raise Invalid(f"ResourceId {resource!r} is not endpoint/NAME/variant/VARIANT.")
+    return found[1], found[2]
+
+
+def check_key(request: Mapping[str, Any]) -> None:
+    """Raise NotEmulated for what is not a variant of an endpoint, Invalid for a resource id of another form."""
+    if request["ServiceNamespace"] != "sagemaker" or request["ScalableDimension"] not in DIMENSIONS:
+        raise NotEmulated(
+            f"Only sagemaker, {' and '.join(DIMENSIONS)}, is emulated; not {request['ServiceNamespace']}, "
+            f"{request['ScalableDimension']}."
+        )
+    parts(request["ResourceId"])
+
+
+def check_filter(request: Mapping[str, Any]) -> None:
+    if "ScalableDimension" in request and not ("ResourceId" in request or request.get("ResourceIds")):
+        raise Invalid("If a scalable dimension is specified, a resource ID must be specified too.")
+
+
+def check_bounds(least: int, most: int, smallest: int) -> None:
+    """Raise Invalid for capacities out of order or below the smallest that the resource may have."""
+    if least < 0 or most < 0:
+        raise Invalid("MinCapacity and MaxCapacity must be 0 or greater.")
+    if least > most:
+        raise Invalid("Maximum capacity cannot be less than minimum capacity")
+    if least < smallest:
+        raise Invalid("Minimum capacity cannot be less than 1 for real-time variants; 0 is for asynchronous ones.")
+
+
+def check_policy(request: Mapping[str, Any]) -> None:
+    """Raise what is refused in PutScalingPolicy."""
+    checks = {"TargetTrackingScaling": _check_tracking, "StepScaling": _check_step}
+    kind = request.get("PolicyType", "StepScaling")
+    if kind not in checks:
+        raise NotEmulated(f"PolicyType {kind} is not emulated; {' and '.join(checks)} are.")
+    for other in checks:
+        if (f"{other}PolicyConfiguration" in request) != (other == kind):
+            needs = "needs" if other == kind else "cannot have"
+            raise Invalid(f"PolicyType {kind} {needs} {other}PolicyConfiguration.")
+    checks[kind](request[f"{kind}PolicyConfiguration"], request["ScalableDimension"])
+
+
+def _check_tracking(settings: Mapping[str, Any], dimension: str) -> None:
+    named = [m for m in ("PredefinedMetricSpecification", "CustomizedMetricSpecification") if m in settings]
+    if len(named) != 1:
+        raise Invalid("Exactly one of PredefinedMetricSpecification and CustomizedMetricSpecification is required.")
+    if settings["TargetValue"] <= 0:
+        raise Invalid("TargetValue must be greater than 0.")
+    if named == ["PredefinedMetricSpecification"]:
+        kind = settings["PredefinedMetricSpecification"]["PredefinedMetricType"]
+        if kind not in PREDEFINED[dimension]:
+            raise Invalid(f"Predefined metric type {kind} is not for scalable dimension {dimension}.")
+        return
+    custom = settings["CustomizedMetricSpecification"]
+    if custom.get("Metrics"):
+        raise NotEmulated("Metric maths in CustomizedMetricSpecification (Metrics) is not emulated.")
+    if missing := [name for name in ("MetricName", "Namespace", "Statistic") if name not in custom]:
+        raise Invalid(f"CustomizedMetricSpecification needs {', '.join(missing)}.")
+
+
+def _check_step(settings: Mapping[str, Any], dimension: str) -> None:
+    steps = settings.get("StepAdjustments")
+    if not steps or "AdjustmentType" not in settings:
+        raise Invalid("A step scaling policy needs AdjustmentType and StepAdjustments.")
+    if "MinAdjustmentMagnitude" in settings and settings["AdjustmentType"] != "PercentChangeInCapacity":
+        raise Invalid("MinAdjustmentMagnitude is for AdjustmentType PercentChangeInCapacity only.")
+    intervals = sorted(
+        (step.get("MetricIntervalLowerBound", float("-inf")), step.get("MetricIntervalUpperBound", float("inf")))
+        for step in steps
+    )
+    if any(low >= high for low, high in intervals):
+        raise Invalid("The upper bound of a step adjustment must be greater than its lower bound.")
+    if any(high > low for (_, high), (low, _) in itertools.pairwise(intervals)):
+        raise Invalid("Step adjustment intervals cannot overlap.")
+
+
+def check_schedule(request: Mapping[str, Any]) -> None:
+    """Raise Invalid for a schedule that is none, an unknown time zone, or an action without effect."""
+    schedule, action = request["Schedule"], request.get("ScalableTargetAction") or {}
+    if not (_is_moment(schedule) or RATE.fullmatch(schedule) or CRON.fullmatch(schedule)):
+        raise Invalid(
+            f"Schedule expression {schedule!r} is not valid: at(yyyy-mm-ddThh:mm:ss), rate(...) or cron(...)."
+        )
+    try:
+        ZoneInfo(request.get("Timezone", "UTC"))
+    except (LookupError, ValueError) as error:
+        raise Invalid(f"Timezone {request['Timezone']!r} is not valid.") from error
+    if not action:
+        raise Invalid("ScalableTargetAction needs MinCapacity, MaxCapacity or both.")
+    if {"MinCapacity", "MaxCapacity"} <= set(action):
+        check_bounds(action["MinCapacity"], action["MaxCapacity"], 0)
+    if request.get("EndTime", float("inf")) <= request.get("StartTime", 0):
+        raise Invalid("EndTime must be later than StartTime.")
+
+
+def _is_moment(schedule: str) -> bool:
+    if not (found := AT.fullmatch(schedule)):
+        return False
+    try:
+        return datetime.fromisoformat(found[1]).tzinfo is None
+    except ValueError:
+        return False
