@@ -33,11 +33,14 @@ ATTRIBUTES = {
 }
 OBEYED = {("AWS::CloudFormation::WaitCondition", "CreationPolicy"), ("AWS::Lambda::Alias", "UpdatePolicy")}
 TRANSFORMS = {"AWS::LanguageExtensions", "AWS::Include", "AWS::Serverless-2016-10-31"}
+#: Types whose properties are anyone's: a function is given them, or nobody.
+PASSED_ON = {"AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata"}
 #: This package's own types -> the service and the operation whose request their properties are.
 REQUESTS = {
     "AWS::SageMaker::Model": ("sagemaker", "CreateModel"),
     "AWS::SageMaker::EndpointConfig": ("sagemaker", "CreateEndpointConfig"),
     "AWS::SageMaker::Endpoint": ("sagemaker", "CreateEndpoint"),
+    "AWS::SageMaker::ModelPackage": ("sagemaker", "CreateModelPackage"),
     "AWS::SageMaker::ModelPackageGroup": ("sagemaker", "CreateModelPackageGroup"),
     "AWS::ApplicationAutoScaling::ScalableTarget": ("application-autoscaling", "RegisterScalableTarget"),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", "PutScalingPolicy"),
@@ -193,8 +196,10 @@ def _unread(kind: str, properties: Any) -> Iterator[tuple[PathOfProperty, str, s
     if kind in REQUESTS:
         service, operation = REQUESTS[kind]
         yield from _unnamed(kind, properties, validation.input_shape(operation, service), ())
-    elif kind not in emulator.own_types():
+    elif kind not in emulator.own_types() and kind not in PASSED_ON:
         found = emulator.reads_of_type(kind)
+        if found.uses(()):
+            yield (), UNCHECKED, "its code cannot be followed; what it ignores is not known"
         for path in _topmost(properties, found, ()):
             yield path, IGNORED, "nothing reads it"
 
@@ -216,12 +221,13 @@ def _unnamed(kind: str, value: Any, shape: Any, path: PathOfProperty) -> Iterato
         return
     for key, part in members(value):
         below = (*path, key)
+        if ".".join(below) in KEPT.get(kind, {}):
+            continue
         if key not in shape.members:
             if path or key not in named_here():  # some properties are of CloudFormation alone, or of another operation
                 yield below, MISSING, "there is no such property; the deployment fails"
         elif key not in named_here():
-            if ".".join(below) not in KEPT.get(kind, {}):
-                yield below, KEPT_ONLY, "nothing acts on it"
+            yield below, KEPT_ONLY, "nothing acts on it"
         else:
             yield from _unnamed(kind, part, shape.members[key], below)
 

@@ -19,6 +19,7 @@ Path = tuple[str, ...]
 
 MOST_ROUNDS = 6  # over a function's body, until nothing new is found
 DEEPEST = 12  # calls within calls
+MOST_ENTERED = 2  # calls of one function within itself
 #: Builtins that look at a value without using what is in it.
 LOOKING = {"isinstance", "len", "bool", "any", "all", "callable", "hasattr", "type"}
 #: What gives its argument back, or a copy.
@@ -76,7 +77,8 @@ class Elements(tuple):
 def reads_of(function: Callable, parameter: str, prefix: Path = ()) -> Reads:
     """Return what `function` reads of the properties that it is given as `parameter`; they lie at `prefix`."""
     found = Reads()
-    Reader(found).call(function, {parameter: Value(frozenset({prefix}))})
+    reader = Reader(found)
+    reader.use(reader.call(function, {parameter: Value(frozenset({prefix}))}))
     return found
 
 
@@ -104,10 +106,12 @@ class Reader:
 
     def follow(self, node: ast.AST, outer: "Scope", arguments: Mapping[str, Value], owner: Any) -> Value:
         """Follow a function in the scope that it is defined in; `owner` tells apart functions of one source."""
-        key = (id(node), id(owner), tuple(sorted((name, _signature(value)) for name, value in arguments.items())))
+        given = tuple(sorted((name, _signature(value)) for name, value in arguments.items()))
+        key = (id(node), id(owner), outer.state(), given)
         if key in self._known:
             return self._known[key]
-        if key in self._under_way or len(self._under_way) >= DEEPEST:
+        entered = sum(under_way[0] == key[0] for under_way in self._under_way)
+        if entered >= MOST_ENTERED or len(self._under_way) >= DEEPEST:  # it calls itself
             self.use(*arguments.values())
             return NOTHING
         scope = Scope(outer.names, {}, outer)
@@ -120,8 +124,7 @@ class Reader:
             returned = Body(self, scope).run(node)
         finally:
             self._under_way.pop()
-        if isinstance(outer.outer, type(None)):  # a local function also reads names that change later
-            self._known[key] = returned
+        self._known[key] = returned
         return returned
 
     def use(self, *values: Value) -> None:
@@ -148,12 +151,17 @@ class Scope:
 
     def __init__(self, names: Mapping[str, Any], values: dict[str, Value], outer: "Scope | None" = None) -> None:
         self.names, self.values, self.outer = names, values, outer
-        self.changed = False
+        self.changed, self._version = False, 0
+
+    def state(self) -> tuple[int, ...]:
+        """Return what differs when a name here, or further out, may stand for more than it did."""
+        return (self._version, *(self.outer.state() if self.outer else ()))
 
     def bind(self, name: str, value: Value) -> None:
         before = self.values.get(name, NOTHING)
         after = before | value
-        self.changed |= after.paths != before.paths
+        if after.paths != before.paths:
+            self.changed, self._version = True, self._version + 1
         self.values[name] = after
 
     def lookup(self, name: str) -> Value:
@@ -275,10 +283,7 @@ class Body(ast.NodeVisitor):
         return self.scope.lookup(node.id)
 
     def value_Tuple(self, node: ast.Tuple | ast.List | ast.Set) -> Value:
-        elements = [self.value(part) for part in node.elts]
-        if any(element.paths for element in elements):
-            self.reader.use(*elements)
-        return Value(constants=(Elements(elements),))
+        return Value(constants=(Elements(self.value(part) for part in node.elts),))
 
     value_List = value_Set = value_Tuple
 
@@ -286,14 +291,16 @@ class Body(ast.NodeVisitor):
         return self.value(node.value)
 
     def value_Dict(self, node: ast.Dict) -> Value:
-        result = NOTHING
+        result, written = NOTHING, {}
         for key, item in zip(node.keys, node.values, strict=True):
             value = self.value(item)
             if key is None:  # {**value}
                 result |= value
-            else:
-                self.reader.use(self.value(key), value)
-        return result
+                continue
+            self.reader.use(self.value(key), value)
+            if isinstance(key, ast.Constant):
+                written[key.value] = Value(constants=value.constants)
+        return result | Value(constants=(written,)) if written else result
 
     def value_BoolOp(self, node: ast.BoolOp) -> Value:
         result = NOTHING
@@ -315,6 +322,8 @@ class Body(ast.NodeVisitor):
         if isinstance(node.op, ast.BitOr):  # of two dicts
             return left | right
         self.reader.use(Value(left.paths), Value(right.paths))
+        if not isinstance(node.op, ast.Add):
+            self.reader.use(left, right)
         sequences = [c for c in (*left.constants, *right.constants) if isinstance(c, (tuple, list))]
         return Value(constants=tuple(sequences))
 
@@ -454,7 +463,8 @@ class Body(ast.NodeVisitor):
         for constant in held.constants:
             if isinstance(constant, Mapping):
                 found = [constant[k] for k in key.constants if _hashable(k) and k in constant]
-                result |= Value(constants=tuple(found or constant.values()))
+                for part in found or constant.values():
+                    result |= part if isinstance(part, Value) else Value(constants=(part,))
         return result
 
     @staticmethod
@@ -478,8 +488,18 @@ def carries(value: Value) -> bool:
 
 
 def _signature(value: Value) -> tuple:
-    constants = tuple(c if isinstance(c, (str, int, bool, type(None))) else id(c) for c in value.constants)
-    return tuple(sorted(value.paths)), repr(constants)
+    return tuple(sorted(value.paths)), tuple(_identity(constant) for constant in value.constants)
+
+
+def _identity(constant: Any) -> tuple:
+    """Return what tells constants apart, equal for what is made anew at each evaluation of the same source."""
+    if isinstance(constant, Elements):
+        return ("elements", *(_signature(element) for element in constant))
+    if isinstance(constant, dict) and all(isinstance(part, Value) for part in constant.values()):
+        return ("dict", *((key, _signature(part)) for key, part in constant.items()))
+    if isinstance(constant, Local):
+        return ("local", id(constant.node), id(constant.scope))
+    return (repr(constant),) if isinstance(constant, (str, int, bool, type(None))) else ("other", id(constant))
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -542,21 +562,25 @@ def _parameters(function: FunctionType | ast.AST) -> list[str] | None:
     return [argument.arg for argument in [*node.args.posonlyargs, *node.args.args]]
 
 
-def _source_of(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def _source_of(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+    """Return where a function is written; None when its module has no source, or a line has several lambdas."""
     module = sys.modules.get(function.__module__)
     if module is None or not getattr(module, "__file__", None):
         return None
-    return _functions(module.__file__).get((function.__name__, function.__code__.co_firstlineno))
+    found = _functions(module.__file__).get((function.__name__, function.__code__.co_firstlineno), [])
+    return found[0] if len(found) == 1 else None
 
 
 @lru_cache
-def _functions(file: str) -> dict[tuple[str, int], ast.FunctionDef | ast.AsyncFunctionDef]:
+def _functions(file: str) -> dict[tuple[str, int], list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]]:
     """Return a file's functions by name and first line (that of the first decorator, as code objects count)."""
     with open(file, encoding="utf-8") as source:
         tree = ast.parse(source.read())
-    found = {}
+    found: dict[tuple[str, int], list] = {}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, ast.Lambda):
+            found.setdefault(("<lambda>", node.lineno), []).append(node)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            found[node.name, line] = node
+            found.setdefault((node.name, line), []).append(node)
     return found
