@@ -1759,7 +1759,7 @@ def _with_metrics(alarm: dict, queries: list[dict]) -> dict:
 
 
 def _alarm_values(alarm: dict, scale: float | None) -> metric_math.Series:
-    """Return one value per period that an alarm looks at, newest first; with a `scale`, periods are that much shorter."""
+    """Return one value per period of an alarm, newest first; with a `scale`, periods are that much shorter."""
     now = time.time()
 
     def measured(metric: dict, period: float, statistic: str) -> metric_math.Series:
