@@ -31,7 +31,7 @@ HERD = 1_000
 #: `hybrid.max_live_per_minute` of the model `patient`.
 CAP = 5
 #: The front door waits for a model for 24 s.
-TOO_SLOW = 26
+TOO_SLOW = 40
 
 
 @pytest.fixture(scope="module")
