@@ -2,7 +2,8 @@
 
 The hooks are those of AWS's prebuilt scikit-learn container, so the same model.tar.gz runs there. That
 container hands over `text/csv` and `application/json` bodies as text and every other type as bytes.
-An exception's `status_code` is its inference toolkit's way of choosing the HTTP status.
+An exception's `status_code` is the HTTP status in this repository's own server and in AWS's newer images; the
+scikit-learn image answers 500 to whatever is raised.
 """
 
 import json
