@@ -265,11 +265,14 @@ def up(
     state_dir: StateOption = DEFAULT_STATE,
     port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; default: a free one.")] = None,
     persist: Annotated[bool, typer.Option(help="Keep state over a clean stop.")] = False,
+    time_scale: Annotated[
+        float, typer.Option(min=1, max=3600, help="Seconds of AWS's waiting in one second; 60 suits tests.")
+    ] = 1,
 ) -> None:
     """Start the local cloud, or find the one that runs."""
     from turnout.local import control
 
-    cloud = control.up(state_dir, port=port, persist=persist)
+    cloud = control.up(state_dir, port=port, persist=persist, time_scale=time_scale)
     out.print(f"Local cloud on {cloud.endpoint} (pid {cloud.pid}).")
     out.print('Use it:  eval "$(turnout local env)"   then cdk, aws and boto3 as usual.', style="dim", markup=False)
 

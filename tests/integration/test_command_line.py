@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.conftest import CONFIG, ROOT
 from tests.integration.pipeline_runs import put_input
+from turnout.local import control
 
 
 def turnout(*arguments: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess:
@@ -75,7 +76,10 @@ def test_a_local_cloud_is_started_used_emptied_and_stopped(tmp_path: Path):
     state = ("--state-dir", str(tmp_path / "cloud"))
     assert "http://127.0.0.1:" in turnout("local", "up", *state).stdout
     try:
-        assert "Ignored here" in turnout("local", "status", *state).stdout
+        told = turnout("local", "status", *state).stdout
+        assert "Ignored here" in told
+        assert "In it: 0 stacks" in told
+        assert control.describe(control.require(tmp_path / "cloud"))["time_scale"] == 1  # as on AWS
         lines = turnout("local", "env", *state).stdout.splitlines()
         environment = dict(line.removeprefix("export ").split("=", 1) for line in lines)
         s3 = boto3.client(
@@ -93,3 +97,49 @@ def test_a_local_cloud_is_started_used_emptied_and_stopped(tmp_path: Path):
     assert "Not running" in turnout("local", "status", *state).stdout
     refused = turnout("local", "env", *state, status=1)
     assert "turnout local up" in refused.stderr
+
+
+#: Somebody else's template: a table with a stream, a consumer, and what the local cloud has not.
+FOREIGN = """
+Resources:
+  Orders:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      KeySchema: [{AttributeName: id, KeyType: HASH}]
+      AttributeDefinitions: [{AttributeName: id, AttributeType: S}]
+      StreamSpecification: {StreamViewType: NEW_IMAGE}
+      ContributorInsightsSpecification: {Enabled: true}
+  Consumer:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      EventSourceArn: !GetAtt Orders.StreamArn
+      FunctionName: !Sub '${AWS::StackName}-consumer'
+      TumblingWindowInSeconds: 30
+      BisectBatchOnFunctionError: true
+  Warehouse:
+    Type: AWS::Redshift::Cluster
+    Properties: {NodeType: ra3.large}
+"""
+
+
+def test_the_doctor_says_of_anyones_template_what_the_local_cloud_will_not_do(tmp_path):
+    (tmp_path / "theirs.yaml").write_text(FOREIGN)
+    told = json.loads(turnout("local", "doctor", str(tmp_path / "theirs.yaml"), "--json").stdout)["theirs.yaml"]
+    assert {(each["resource"], each["property"], each["severity"]) for each in told} == {
+        ("Orders", "ContributorInsightsSpecification", "ignored"),
+        ("Consumer", "TumblingWindowInSeconds", "ignored"),
+        ("Warehouse", "", "missing"),
+    }
+    strict = turnout("local", "doctor", str(tmp_path / "theirs.yaml"), "--strict", status=1)
+    assert "missing   AWS::Redshift::Cluster: there is no such type here" in strict.stdout
+    assert "cannot be read" in turnout("local", "doctor", "none.json", status=1).stderr
+
+
+def test_the_doctor_knows_a_deployed_stack(cloud, platform):
+    if cloud is None:
+        pytest.skip("only Turnout's local cloud has a doctor")
+    state = ("--state-dir", str(cloud.state_dir))
+    told = json.loads(turnout("local", "doctor", platform.stack, "--json", *state).stdout)[platform.stack]
+    assert {each["severity"] for each in told} == {"ignored", "kept"}
+    assert len(told) < 20
+    assert "neither a file, nor a folder, nor a stack" in turnout("local", "doctor", "none", *state, status=1).stderr

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from turnout.local.faults import TIME_SCALE
 from turnout.local.sagemaker.artifact import remove
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -48,9 +49,10 @@ def log_file(state_dir: Path) -> Path:
     return state_dir / "logs" / "local.log"
 
 
-def up(state_dir: Path, port: int | None = None, persist: bool = False) -> LocalCloud:
+def up(state_dir: Path, port: int | None = None, persist: bool = False, time_scale: float = TIME_SCALE) -> LocalCloud:
     """Start the local cloud of `state_dir`, or return the one that already runs there.
 
+    `time_scale`: seconds of AWS's waiting that pass in one second; 1 is as on AWS, the default suits tests and drills.
     What a crash left behind is cleared first. Raises LocalCloudError when it does not come up.
     """
     state_dir = Path(state_dir).resolve()
@@ -58,7 +60,7 @@ def up(state_dir: Path, port: int | None = None, persist: bool = False) -> Local
         if (cloud := status(state_dir)) is not None:
             return cloud
         _clear_leftovers(state_dir)
-        return _start(state_dir, port, persist)
+        return _start(state_dir, port, persist, time_scale)
 
 
 @contextlib.contextmanager
@@ -70,10 +72,11 @@ def _alone(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def _start(state_dir: Path, port: int | None, persist: bool) -> LocalCloud:
+def _start(state_dir: Path, port: int | None, persist: bool, time_scale: float) -> LocalCloud:
     log = log_file(state_dir)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "turnout.local.server", "--state-dir", str(state_dir), "--port", str(port or 0)]
+    command += ["--time-scale", str(time_scale)]
     with log.open("ab") as out:
         process = subprocess.Popen(
             [*command, "--persist"] if persist else command,

@@ -290,7 +290,7 @@ IGNORED = (
     "endpoints: MaximumExecutionTimeoutInSeconds of a deployment is not enforced",
     "endpoints: rolling deployments go blue/green, in the same steps",
     "endpoints: a stopped or deleted one forgets its queue of asynchronous requests; 16 at most are under way",
-    "time: waiting passes faster (time_scale, 60): a minute of scaling, cooldowns, bake times, gauges is a second here",
+    "time: with --time-scale 60 a minute of waiting (scaling, cooldowns, bake times, gauges) passes in a second",
     "time: containers start in their own time, and the time-outs of requests are real",
     "Application Auto Scaling: it scales variants of endpoints only; no predictive policies, no metric maths",
     "Application Auto Scaling: target tracking looks at its metric by itself; its two alarms only show where it stands",
@@ -441,10 +441,10 @@ class EmulatorCloud:
             return {name: alarm["StateValue"] for name in names if (alarm := known.get(name))}
 
 
-def install(port: int, work_dir: Path, log_dir: Path) -> "Emulator":
+def install(port: int, work_dir: Path, log_dir: Path, time_scale: float) -> "Emulator":
     """Check the hooks, register SageMaker and apply every fix. Call once, before the server accepts requests."""
     check_hooks()
-    cloud, faults = EmulatorCloud(work_dir, log_dir, port), Faults()
+    cloud, faults = EmulatorCloud(work_dir, log_dir, port), Faults(time_scale=time_scale)
     scaling = Autoscaling(
         cloud,
         capacity=lambda *where: sagemaker.capacity(*where),

@@ -4,22 +4,28 @@ import threading
 import time
 from dataclasses import dataclass, field, fields
 
-#: How many seconds of AWS's waiting pass in one second here: alarm periods, cooldowns and bake times of endpoints.
-#: A minute of AWS is a second. Containers start in the time they need, and requests keep their own time-outs.
+#: How many seconds of AWS's waiting (alarm periods, cooldowns and bake times of endpoints) pass in one second for tests
+#: and drills: a minute is a second. Containers start in the time they need, and requests keep their own time-outs.
 TIME_SCALE = 60.0
+REAL_TIME = 1.0
 STARTS = ("", "fail", "never")
 
 
 @dataclass
 class Faults:
-    """Settings, not events: each stays until it is set otherwise."""
+    """Settings, not events: each stays until it is set otherwise. The time scale that it is made with is the normal."""
 
     async_deliveries: int = 1  # how often each asynchronous request is handed to the model
     async_ttl_seconds: float = 0.0  # above 0: no asynchronous request waits longer than this
     endpoint_starts: str = ""  # "fail": instances cannot be had; "never": they never come up, until this is cleared
     time_scale: float = TIME_SCALE
+    _usual_scale: float = field(default=0.0, init=False, repr=False)
     _throttled: dict[str, float] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._usual_scale = self.time_scale
+        self.reset()  # refuses what `set` refuses
 
     def set(
         self,
@@ -47,7 +53,7 @@ class Faults:
 
     def reset(self) -> None:
         """Go back to normal, the time scale included."""
-        self.set(time_scale=TIME_SCALE)
+        self.set(time_scale=self._usual_scale)
 
     def seconds(self, on_aws: float) -> float:
         """Return how long something takes here that takes `on_aws` seconds there."""

@@ -1,4 +1,4 @@
-"""The local cloud's process: `python -m turnout.local.server --state-dir DIR [--port N] [--persist]`.
+"""The local cloud's process: `python -m turnout.local.server --state-dir DIR [--port N] [--time-scale X] [--persist]`.
 
 Listens on 127.0.0.1 only. Writes `DIR/local.json` when it answers and removes it when it ends; logs go to
 standard output, which `control.up` sends to `DIR/logs/local.log`.
@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from turnout.local.faults import REAL_TIME
 from turnout.local.sagemaker.artifact import remove
 
 STATE_FILE = "local.json"
@@ -27,13 +28,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m turnout.local.server")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--time-scale", type=float, default=REAL_TIME, help="seconds of AWS's waiting in one second")
     parser.add_argument("--persist", action="store_true", help="keep state over a clean stop")
     options = parser.parse_args()
     state_dir = options.state_dir.resolve()
     sock = _listen(options.port)
     port = sock.getsockname()[1]
     _environment(state_dir, port, options.persist)
-    asyncio.run(_serve(sock, port, state_dir))
+    asyncio.run(_serve(sock, port, state_dir, options.time_scale))
     return 0
 
 
@@ -75,13 +77,13 @@ def _environment(state_dir: Path, port: int, persist: bool) -> None:
     )
 
 
-async def _serve(sock: socket.socket, port: int, state_dir: Path) -> None:
+async def _serve(sock: socket.socket, port: int, state_dir: Path, time_scale: float) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
     from turnout.local import emulator
 
-    running = emulator.install(port, state_dir / "tmp" / "jobs", state_dir / "logs")
+    running = emulator.install(port, state_dir / "tmp" / "jobs", state_dir / "logs", time_scale)
     config = Config()
     config.bind = [f"fd://{sock.fileno()}"]
     config.keep_alive_timeout = 75

@@ -1,8 +1,7 @@
 """The local cloud as a process: start, stop, crash, two at once, state over a restart."""
 
 import json
-import os
-import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,24 +81,71 @@ def test_a_taken_port_is_said_with_the_log_to_read(started, tmp_path):
         started(tmp_path / "second", port=cloud.port)
 
 
-def test_after_a_crash_no_process_stays_and_up_works_again(started, tmp_path):
-    cloud = started(tmp_path)
-    client = client_factory(cloud)
+def busy(client, folder) -> None:
+    """Have an endpoint in service, a transform job under way and a warm function."""
     client("lambda").invoke(FunctionName=function(client, "def handler(event, context): return 1"))
     data = bucket(client)
+    endpoint(client, endpoint_config(client, stand_in_model(client, data)))
     put(client, data, in__a_csv="1,1,1\n")
     client("sagemaker").create_transform_job(**csv_job(data, stand_in_model(client, data, slow=60)))
-    log = tmp_path / "logs" / "transform"
+    log = folder / "logs" / "transform"
     wait_until(lambda: any("POST" in file.read_text() for file in log.glob("*.log")))
-    servers = [pid for pid, command in control._processes() if str(STAND_IN) in command]
-    assert len(servers) >= 2  # the guard and the model server
-    os.kill(cloud.pid, signal.SIGKILL)
-    wait_until(lambda: control.status(tmp_path) is None)
+
+
+def running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def listening(processes: list[psutil.Process]) -> set[int]:
+    """Return the ports that processes listen on."""
+    found = [c for process in processes for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+    return {connection.laddr.port for connection in found}
+
+
+@pytest.mark.parametrize("guards_too", [False, True], ids=["the emulator", "the emulator and every guard"])
+def test_nothing_outlives_a_kill(started, tmp_path, guards_too):
+    cloud = started(tmp_path)
+    busy(client_factory(cloud), tmp_path)
+    server = psutil.Process(cloud.pid)
+    children = server.children(recursive=True)
+    guards = [child for child in children if "guard.py" in " ".join(child.cmdline())]
+    ports, scratch = listening(children), set((tmp_path / "tmp").rglob("*"))
+    assert len(children) >= 5  # the function's environment, and for job and endpoint a guard and a model server each
+    assert len(ports) >= 2
+    assert scratch
+    for process in [server, *guards] if guards_too else [server]:
+        process.kill()
     again = started(tmp_path)
     assert again.pid != cloud.pid
+    wait_until(lambda: not running(children))
+    assert not {path for path in scratch if path.exists()} - {tmp_path / "tmp" / "jobs"}
+    assert all(free(port) for port in ports - {again.port})
     assert client_factory(again)("s3").list_buckets()["Buckets"] == []
-    wait_until(lambda: not {pid for pid, _ in control._processes()} & set(servers))
-    assert not list((tmp_path / "tmp").glob("ministack-lambda-*"))
+
+
+def free(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_killed_guard_takes_its_container_along_and_another_comes_up(started, tmp_path):
+    cloud = started(tmp_path)
+    client = client_factory(cloud)
+    name = endpoint(client, endpoint_config(client, stand_in_model(client, bucket(client))))
+    (guard,) = [c for c in psutil.Process(cloud.pid).children() if "guard.py" in " ".join(c.cmdline())]
+    ended = [guard, *guard.children(recursive=True)]
+    assert len(ended) == 2
+    guard.kill()
+    wait_until(lambda: not running(ended))
+    assert started(tmp_path) == cloud
+    wait_until(lambda: _answers(client, name))
+
+
+def _answers(client, name: str) -> bool:
+    try:
+        return ask(client, name) == "3.0"
+    except ClientError:
+        return False
 
 
 def test_going_down_ends_a_running_job_quickly(started, tmp_path):
@@ -121,14 +167,18 @@ def test_two_ups_at_once_start_one_cloud(started, tmp_path):
     assert first == second
 
 
-def test_state_is_kept_when_asked_for(started, tmp_path):
+def test_state_is_kept_when_asked_for_and_a_kill_leaves_what_was_saved(started, tmp_path):
     client = client_factory(started(tmp_path, persist=True))
     data = bucket(client)
     model = stand_in_model(client, data)
     control.down(tmp_path)
-    client = client_factory(started(tmp_path, persist=True))
-    assert client("sagemaker").describe_model(ModelName=model)["ModelName"] == model
-    assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
+    for kill in (True, False):
+        cloud = started(tmp_path, persist=True)
+        client = client_factory(cloud)
+        assert client("sagemaker").describe_model(ModelName=model)["ModelName"] == model
+        assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
+        if kill:
+            psutil.Process(cloud.pid).kill()
 
 
 def test_an_endpoint_is_back_with_its_capacity_and_scaling_after_a_restart(started, tmp_path):
@@ -206,6 +256,19 @@ def test_status_tells_what_is_ignored(stand_in_cloud):
     answer = control.describe(stand_in_cloud)
     assert answer["pid"] == stand_in_cloud.pid
     assert any("at most 8 real processes per variant" in sentence for sentence in answer["ignored"])
+
+
+def test_status_counts_what_there_is_and_names_versions(stand_in_cloud, client):
+    before = control.describe(stand_in_cloud)["counts"]
+    stand_in_model(client, bucket(client))
+    client("lambda").invoke(FunctionName=function(client, "def handler(event, context): return 1"))
+    told = control.describe(stand_in_cloud)
+    assert told["counts"]["models"] == before["models"] + 1
+    assert told["counts"]["functions"] == before["functions"] + 1
+    assert told["counts"]["function_environments"] > 0
+    assert set(told["counts"]) >= {"stacks", "endpoints", "transform_jobs_under_way"}
+    assert told["versions"]["ministack"] == "1.5.33"
+    assert set(told["versions"]) == {"turnout", "python", "ministack", "boto3"}
 
 
 def test_status_tells_what_goes_wrong_on_purpose_and_how_fast_time_passes(stand_in_cloud):

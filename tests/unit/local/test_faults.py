@@ -5,6 +5,13 @@ import pytest
 from turnout.local.faults import TIME_SCALE, Faults
 
 
+def test_the_scale_that_it_is_made_with_is_the_one_that_a_reset_restores():
+    faults = Faults(time_scale=1)
+    faults.set(time_scale=600)
+    faults.reset()
+    assert faults.seconds(60) == 60
+
+
 def test_what_is_not_named_goes_back_to_normal_but_for_the_time_scale():
     faults = Faults()
     faults.set(async_deliveries=3, endpoint_starts="never", throttled_table="t", throttled_seconds=60, time_scale=5)
