@@ -17,9 +17,7 @@ _MESSAGE = re.compile(r'with message "(.*?)"(?:\. See http|\.?\s*$)', re.S)
 def in_short(text: str) -> str:
     """Return a container's message cut to one line: nothing from a stack trace on, nor beyond LONGEST characters."""
     text = _said(text).partition("Traceback (most recent call last)")[0]
-    if (
-        text.lstrip().lower().startswith("<!doctype html")
-    ):  # AWS's scikit-learn image answers a page, whatever went wrong
+    if text.lstrip().lower().startswith("<!doctype html"):  # AWS's scikit-learn image: a page, whatever went wrong
         text = f"{re.sub(r'<[^>]*>', ' ', text)} (what the script raised stands in the container's log)"
     text = re.split(r'\s*\n?\s*File "[^"\n]*", line \d+', text, maxsplit=1)[0]
     text = " ".join(text.split())
