@@ -192,9 +192,7 @@ class TestMessages:
     def test_a_stack_trace_does_not_leave_the_house(self):
         text = 'bad row\nTraceback (most recent call last):\n  File "/opt/x.py", line 3, in f\nKeyError: 1'
         assert in_short(text) == "bad row"
-        page = (
-            "<!doctype html>\n<html lang=en>\n<title>500</title>\n<h1>Internal Server Error</h1>"
-        )
+        page = "<!doctype html>\n<html lang=en>\n<title>500</title>\n<h1>Internal Server Error</h1>"
         in_log = "(what the script raised stands in the container's log)"
         assert in_short(page) == f"500 Internal Server Error {in_log}"
         assert in_short('oops\n  File "/opt/ml/code/inference.py", line 12, in predict_fn\n    x') == "oops"
