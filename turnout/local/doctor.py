@@ -46,6 +46,19 @@ REQUESTS = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", "PutScalingPolicy"),
 }
 
+#: Own types that are kept as they are written -> the properties that have an effect.
+HEEDED = {
+    "AWS::CodeDeploy::Application": {"ApplicationName", "ComputePlatform"},
+    "AWS::CodeDeploy::DeploymentGroup": {
+        "ApplicationName",
+        "DeploymentGroupName",
+        "DeploymentConfigName",
+        "DeploymentStyle",
+        "AutoRollbackConfiguration",
+        "AlarmConfiguration",
+    },
+}
+
 PLAIN = "data lie in plain text in the local cloud's memory"
 #: Policies are not among them: whether they are enforced is how the whole cloud was started (AUTH=true).
 #: type -> property -> what becomes of it, for properties that are stored and given back and change nothing else.
@@ -196,7 +209,9 @@ def _unread(kind: str, properties: Any) -> Iterator[tuple[PathOfProperty, str, s
     if kind in REQUESTS:
         service, operation = REQUESTS[kind]
         yield from _unnamed(kind, properties, validation.input_shape(operation, service), ())
-    elif kind not in emulator.own_types() and kind not in PASSED_ON:
+    elif kind in HEEDED:
+        yield from (((key,), IGNORED, "nothing reads it") for key in properties if key not in HEEDED[kind])
+    elif kind not in PASSED_ON:
         found = emulator.reads_of_type(kind)
         if found.uses(()):
             yield (), UNCHECKED, "its code cannot be followed; what it ignores is not known"

@@ -88,8 +88,13 @@ def test_members_that_a_sagemaker_request_has_not_fail_and_those_that_no_code_na
     }
 
 
-def test_every_own_type_is_held_against_its_request():
-    assert set(doctor.REQUESTS) == emulator.own_types()
+def test_every_own_type_is_held_against_its_request_or_what_has_an_effect():
+    assert {*doctor.REQUESTS, *doctor.HEEDED} == emulator.own_types()
+
+
+def test_what_a_deployment_group_does_not_heed_is_told():
+    group = template("AWS::CodeDeploy::DeploymentGroup", ApplicationName="a", TriggerConfigurations=[], Tags=[])
+    assert {(f.property, f.severity) for f in examine(group)} == {("TriggerConfigurations", IGNORED), ("Tags", IGNORED)}
 
 
 def test_attributes_of_resources_that_nothing_acts_on_are_told():
