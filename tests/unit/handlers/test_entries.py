@@ -333,7 +333,7 @@ def dynamodb_endpoint():
 
 
 #: What a lookup loaded before there were live modes, and loads still: nothing of what asks a model.
-CONTRACT_OF_A_HIT = {"env", "errors", "key_hash", "metrics", "modes", "predictions", "records"}
+CONTRACT_OF_A_HIT = {"env", "errors", "key_hash", "metrics", "modes", "payloads", "predictions", "records"}
 
 
 @pytest.mark.parametrize("mode", ["precompute", "hybrid"])

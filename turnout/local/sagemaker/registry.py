@@ -282,19 +282,6 @@ def _specifications(package: dict) -> list[dict]:
     return package.get("AdditionalInferenceSpecifications", [])
 
 
-def _changes(package: dict, request: dict) -> dict[str, Any]:
-    """Return the members of a package that an update sets."""
-    changes: dict[str, Any] = {name: request[name] for name in REPLACED if name in request}
-    if added := request.get("AdditionalInferenceSpecificationsToAdd"):
-        changes["AdditionalInferenceSpecifications"] = _specifications(package) + added
-        if len(changes["AdditionalInferenceSpecifications"]) > MOST_SPECIFICATIONS:
-            raise Invalid(f"A model package has at most {MOST_SPECIFICATIONS} AdditionalInferenceSpecifications.")
-    before = package.get("CustomerMetadataProperties", {})
-    gone = request.get("CustomerMetadataPropertiesToRemove", [])
-    after = {k: v for k, v in {**before, **request.get("CustomerMetadataProperties", {})}.items() if k not in gone}
-    return changes if after == before else {**changes, "CustomerMetadataProperties": after}
-
-
 def _check_package(request: dict) -> None:
     versioned, named = "ModelPackageGroupName" in request, "ModelPackageName" in request
     if versioned and named:
