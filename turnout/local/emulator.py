@@ -270,6 +270,7 @@ IGNORED = (
     "API Gateway: routes with IAM authorisation need an Authorization header; signatures are not verified",
     "Lambda: memory is not limited; a layer of another account is skipped, this Python's packages serve",
     "Lambda: functions run on this machine's Python, whatever their runtime says",
+    "Lambda: a dead-letter queue gets the event in the envelope of a failure destination, as if after three tries",
     "event sources: one batch of a shard at a time (ParallelizationFactor); no tumbling windows",
     "Kinesis: splitting and merging shards drops the records of those that close; another ShardCount changes nothing",
     "DynamoDB: capacity is not limited; stacks set no contributor insights, resource policies, Kinesis destinations",

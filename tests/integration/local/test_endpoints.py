@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
@@ -324,13 +323,11 @@ def test_metrics_and_logs_carry_awss_names(client, data):
 
 def test_a_crashed_process_is_replaced(client, data):
     name = endpoint(client, endpoint_config(client, stand_in_model(client, data)))
-    for process in psutil.process_iter():
-        try:
-            if f"endpoint-{name}-" in process.environ().get("TURNOUT_MODEL_DIR", ""):
-                process.kill()
-        except psutil.Error:
-            continue
+    (crashed,) = servers(name)
+    crashed.kill()
     wait_until(lambda: answers(client, name))
+    (server,) = servers(name)
+    assert server != crashed
 
 
 def answers(client, name: str) -> bool:
@@ -346,6 +343,7 @@ def test_a_process_that_does_not_answer_pings_is_replaced(client, data):
     hung.suspend()
     wait_until(lambda: [server for server in servers(name) if server != hung])
     wait_until(lambda: answers(client, name))
+    wait_until(lambda: hung not in servers(name))
 
 
 def test_what_the_processes_use_is_published(client, data):

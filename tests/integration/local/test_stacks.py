@@ -242,7 +242,8 @@ def test_a_functions_failed_events_go_to_its_dead_letter_queue(client, stack):
     resources["Attempts"] = {"Type": "AWS::Lambda::EventInvokeConfig", "Properties": attempts}
     name = stack(resources, NAME)["Name"]
     client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b'{"a": 1}')
-    wait_until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    (letter,) = wait_until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    assert json.loads(letter["Body"])["requestPayload"] == {"a": 1}
 
 
 def test_a_role_keeps_its_permissions_boundary_and_a_stream_its_encryption(client, stack):
