@@ -408,6 +408,7 @@ images = Images(Path({folder!r}))
 container = images("scikit-learn", {script!r}, SAGEMAKER_MODEL_SERVER_WORKERS="2")
 print(container.pid, flush=True)
 container.send({body!r}, {{}}, 60)
+print("answered", flush=True)
 time.sleep(60)
 """
 BUSY = """
@@ -434,6 +435,8 @@ def test_no_process_outlives_a_killed_one(tmp_path, killed):
     guard = psutil.Process(int(starter.stdout.readline()))
     (front,) = guard.children()
     until(lambda: len(front.children()) == 2 and "begun" in (tmp_path / "log").read_text())
+    if body == b"0":  # a worker killed before its answer is out ends the starter with an error, and all else with it
+        assert starter.stdout.readline() == "answered\n"
     family = [guard, front, *front.children()]
     dying = {"starter": [starter], "guard and starter": [guard, starter], "front": [front], "worker": family[2:3]}
     for process in dying[killed]:
