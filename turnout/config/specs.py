@@ -369,8 +369,8 @@ class ModelSpec(Strict):
     )
     score_precision: Literal["float64", "float32"] = Field(
         "float64",
-        description="What lookups keep of a prediction that is a float: every bit, or with `float32` about seven digits "
-        "at two thirds of the write units. Results in S3 keep every bit.",
+        description="What lookups keep of a prediction that is a float: every bit, or with `float32` seven digits at "
+        "two thirds of the write units. Results in S3 keep every bit.",
     )
     tags: dict[str, str] = Field(
         default_factory=dict, description="Tags on every resource of the model's stack, at most 40."
