@@ -26,7 +26,7 @@ class Signer:
             signed["x-amz-security-token"] = self.token
         names = sorted(signed)
         listed = ";".join(names)
-        canonical = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in names)
+        canonical = "".join([f"{name}:{_trimmed(signed[name])}\n" for name in names])
         request = f"POST\n/\n\n{canonical}\n{listed}\n{sha256(body).hexdigest()}"
         scope = f"{moment[:8]}/{self.region}/{self.service}/aws4_request"
         text = f"{ALGORITHM}\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
@@ -42,3 +42,8 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._day, self._key = day, key
         return self._key
+
+
+def _trimmed(value: str) -> str:
+    """Return a header's value as it is signed: runs of spaces are one, and none is at an end."""
+    return value if " " not in value else " ".join(value.split())
