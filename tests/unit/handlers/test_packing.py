@@ -88,6 +88,14 @@ def test_keys_that_all_hash_alike_are_told_apart(scores, others):
     assert all(find(bucket, key_bytes(key)) is ABSENT for key in others if key not in scores)
 
 
+def test_a_uuid_that_lies_across_two_others_is_absent():
+    one, two = sorted(uuid.uuid5(uuid.NAMESPACE_OID, name) for name in "ab")
+    across = uuid.UUID(bytes=one.bytes[8:] + two.bytes[:8])
+    bucket = encode([str(one).encode(), str(two).encode()], [0.25, 0.5], "d")
+    assert find(bucket, str(across).encode()) is ABSENT
+    assert find(bucket, str(two).encode()) == 0.5
+
+
 def test_keys_that_crowd_into_one_bucket_get_more_buckets_until_each_fits(monkeypatch):
     monkeypatch.setattr(packing, "_bucket_count", lambda column: 1)
     generator = random.Random(1)
