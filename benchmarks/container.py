@@ -43,6 +43,7 @@ PACKAGES = {
     "ours": ["scikit-learn==1.9.1", "-r", str(SERVER / "requirements.txt")],
     "fastapi": ["scikit-learn==1.9.1", "numpy==2.4.6", "fastapi", "uvicorn", "pandas"],
 }
+ALL_CORES = os.sched_getaffinity(0)
 FEATURES = 20
 NAMES = [f"f{number}" for number in range(FEATURES)]
 PAYLOAD_ROWS = 33_135  # 6 MiB of CSV
@@ -198,9 +199,11 @@ def _start(kind: str, model_dir: Path, port: int, core: int | None) -> subproces
         "OMP_NUM_THREADS": "1",
     }
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    pin = None if core is None else lambda: os.sched_setaffinity(0, {core})
+    allowed = ALL_CORES if core is None else {core}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command(kind, port), env=environ, preexec_fn=pin, **quiet)
+    return subprocess.Popen(
+        command(kind, port), env=environ, preexec_fn=lambda: os.sched_setaffinity(0, allowed), **quiet
+    )
 
 
 def wait_for_ping(server: Server) -> None:
@@ -288,7 +291,8 @@ def parquet(folders: dict[str, Path], rounds: int) -> None:
 
 
 def cores(folders: dict[str, Path], rounds: int) -> None:
-    """Rows a second of two callers at once on all cores, against twice what `predict` alone does on one."""
+    """Rows a second of two callers at once on all cores, against two threads that do nothing but predict."""
+    os.sched_setaffinity(0, ALL_CORES)
     rows = payload_rows()
     body = as_csv(rows)
     print(f"\ntwo callers at once, unpinned, one copy of the model: rows/s, medians of {rounds}")
@@ -299,7 +303,7 @@ def cores(folders: dict[str, Path], rounds: int) -> None:
         with serving("ours", folder, None) as ours, serving("fastapi", folder, None) as peer:
             rates = {"ours": [], "fastapi": [], "floor": []}
             for _ in range(rounds):
-                rates["floor"].append(2 * len(rows) / predict_cpu(folder, rows, 1))
+                rates["floor"].append(two_predictions(folder, rows) * len(rows))
                 for kind, server in (("ours", ours), ("fastapi", peer)):
                     rates[kind].append(two_callers(server, body) * len(rows))
             memory = ours.resident_mb()
@@ -310,15 +314,30 @@ def cores(folders: dict[str, Path], rounds: int) -> None:
         )
 
 
+def two_predictions(model_dir: Path, rows: np.ndarray) -> float:
+    """Return predictions of the whole payload a second, of wall time, by two threads in this process."""
+    model = joblib.load(model_dir / "model.joblib")
+
+    def predict() -> None:
+        for _ in range(POSTS):
+            model.predict_proba(rows)
+
+    return twice_at_once(predict)
+
+
 def two_callers(server: Server, body: bytes) -> float:
-    """Return payloads a second, of wall time."""
+    """Return payloads a second, of wall time, by two callers."""
 
     def call() -> None:
         connection = server.connect()
         for _ in range(POSTS):
             server.post(connection, body, "text/csv")
 
-    threads = [threading.Thread(target=call) for _ in range(2)]
+    return twice_at_once(call)
+
+
+def twice_at_once(work: Callable[[], None]) -> float:
+    threads = [threading.Thread(target=work) for _ in range(2)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -411,6 +430,7 @@ def read_prediction(connection: socket.socket) -> float:
 
 def start(folders: dict[str, Path], rounds: int) -> None:
     """Seconds from the start of the process to a ping with 200, and to the first prediction."""
+    os.sched_setaffinity(0, ALL_CORES)
     print(f"\nstart with the logistic model, unpinned: medians of {rounds}")
     print(f"{'server':<10}{'ping s':>9}{'prediction s':>14}{'first prediction ms':>21}{'MB':>6}")
     seen = {"ours": [], "fastapi": []}
@@ -441,8 +461,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="container-"))
     try:
         folders = write_models(folder)
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         for name in arguments.cases or CASES:
+            os.sched_setaffinity(0, {max(ALL_CORES)})
             CASES[name](folders, arguments.rounds)
     finally:
         shutil.rmtree(folder)

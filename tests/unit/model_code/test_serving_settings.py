@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,11 @@ def test_unnamed_hooks_and_switches_are_refused_by_name():
 def test_features_are_names_in_order():
     assert Settings.from_environ({"TURNOUT_FEATURES": "b,a,c"}).features == ("b", "a", "c")
     assert Settings.from_environ({}).features == ()
+
+
+def test_every_variable_that_the_server_reads_is_documented():
+    root = Path(__file__).parents[3]
+    read = re.findall(r'"((?:TURNOUT|SAGEMAKER)_\w+)"', (root / "model_code/server/serving_settings.py").read_text())
+    page = (root / "docs/container-server.md").read_text()
+    assert len(read) > 10
+    assert [name for name in read if f"`{name}`" not in page] == []
