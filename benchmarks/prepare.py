@@ -22,6 +22,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from handlers.contract.card import Feature, ModelCard
+from handlers.contract.modes import ServingMode
 from handlers.logic.ports import StoredObject
 from handlers.logic.preparing import prepare
 
@@ -87,7 +88,7 @@ def measure(form: str, wire: str, rows: int, results) -> None:
             model="m", key="id", features=features, input_uri="s3://b/input/", input_format=form, wire_format=wire
         )
         began = time.perf_counter()
-        prepared = prepare(card, "20261123T060000Z", "b", Folder(root))
+        prepared = prepare(card, "20261123T060000Z", "b", Folder(root), mode=ServingMode.PRECOMPUTE)
         seconds = time.perf_counter() - began
         assert prepared["rows_valid"] == rows // FILES * FILES, prepared
         results.put((seconds, floor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

@@ -6,7 +6,7 @@ import zlib
 from functools import cache
 from typing import Any
 
-from handlers.adapters.clients import FAST, client
+from handlers.adapters.dynamodb_http import reader
 from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.score_table import ScoreTable
 from handlers.contract import metrics
@@ -32,7 +32,7 @@ def environment() -> PredictEnv:
 @cache
 def door() -> Door:
     env = environment()
-    dynamodb = client("dynamodb", FAST)
+    dynamodb = reader()
     return Door(
         stage=env.stage,
         model=env.model,
@@ -56,6 +56,7 @@ def door() -> Door:
 def card() -> Any:
     """Return the model's card: for descriptions, and for what goes to the model."""
     from handlers.adapters.card_store import load_card
+    from handlers.adapters.clients import FAST, client
     from handlers.adapters.s3_objects import S3Objects
 
     return load_card(S3Objects(client("s3", FAST)), environment().spec_bucket, environment().spec_key)
@@ -66,7 +67,7 @@ def live() -> Any:
     """Return what asking the model needs; only requests that go live import it."""
     import secrets
 
-    from handlers.adapters.clients import LIVE
+    from handlers.adapters.clients import FAST, LIVE, client
     from handlers.adapters.live_table import LiveTable
     from handlers.adapters.sagemaker_endpoint import SageMakerEndpoint
     from handlers.logic.families import FAMILIES
@@ -90,7 +91,7 @@ def later() -> Any:
     import secrets
 
     from handlers.adapters.async_files import AsyncFiles
-    from handlers.adapters.clients import FILES
+    from handlers.adapters.clients import FAST, FILES, client
     from handlers.adapters.live_table import LiveTable, RequestLedger
     from handlers.adapters.sagemaker_endpoint import SageMakerQueue
     from handlers.contract.layout import request_id

@@ -8,6 +8,7 @@ from handlers.adapters.clients import client
 from handlers.adapters.s3_objects import S3Objects
 from handlers.contract.card import ModelCard
 from handlers.contract.env import PipelineEnv
+from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Prepared, Started
 from handlers.logic.preparing import prepare
 
@@ -24,4 +25,5 @@ def card() -> ModelCard:
 
 def handler(event: Started, context: object) -> Prepared:
     """Return Prepared for a Started. Raises the RunErrors of `handlers.logic.preparing`."""
-    return prepare(card(), event["run_id"], environment().data_bucket, S3Objects(client("s3")))
+    env = environment()
+    return prepare(card(), event["run_id"], env.data_bucket, S3Objects(client("s3")), mode=ServingMode(env.mode))

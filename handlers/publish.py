@@ -1,4 +1,4 @@
-"""Fourth step, once per shard: the container's answers to Parquet results and, where the mode keeps them, scores."""
+"""Fourth step: the container's answers to Parquet results, shard by shard, then to packed scores, part by part."""
 
 import os
 from functools import cache
@@ -8,8 +8,7 @@ from handlers.adapters.clients import client
 from handlers.adapters.s3_objects import S3Objects
 from handlers.adapters.score_table import ScoreTable
 from handlers.contract.env import PipelineEnv
-from handlers.contract.modes import ServingMode
-from handlers.contract.pipeline import Published, PublishShard
+from handlers.contract.pipeline import Packed, PackPartition, Published, PublishShard
 from handlers.logic.publishing import Publisher
 
 
@@ -19,7 +18,6 @@ def publisher() -> Publisher:
     objects = S3Objects(client("s3"))
     return Publisher(
         card=load_card(objects, env.spec_bucket, env.spec_key),
-        mode=ServingMode(env.mode),
         model_version=env.model_version,
         bucket=env.data_bucket,
         objects=objects,
@@ -27,6 +25,6 @@ def publisher() -> Publisher:
     )
 
 
-def handler(event: PublishShard, context: object) -> Published:
-    """Return Published for a PublishShard. Raises IncompleteOutput."""
-    return publisher().publish(event)
+def handler(event: PublishShard | PackPartition, context: object) -> Published | Packed:
+    """Return Published for a PublishShard, Packed for a PackPartition. Raises IncompleteOutput, VerificationFailed."""
+    return publisher().pack(event) if "partition" in event else publisher().publish(event)

@@ -25,6 +25,13 @@ class S3Objects:
         except self._client.exceptions.NoSuchKey as error:
             raise ObjectMissing(f"s3://{bucket}/{key}") from error
 
+    def get_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
+        except self._client.exceptions.NoSuchKey as error:
+            raise ObjectMissing(f"s3://{bucket}/{key}") from error
+        return answer["Body"].read()
+
     def put(self, bucket: str, key: str, body: bytes | BinaryIO) -> None:
         self._client.put_object(Bucket=bucket, Key=key, Body=body)
 

@@ -1,73 +1,103 @@
-"""`handlers.logic.ports.ScoreStore` in a model's DynamoDB table: one item per score.
+"""`handlers.logic.ports.ScoreStore` in a model's DynamoDB table.
 
-    pk  <generation>#<key>    sk  -    p  the prediction as JSON text    expires_at  epoch seconds (TTL)
+    pk  <generation>#<partition>.<bucket>   sk  bucket   b  many scores (handlers.logic.buckets)
+    pk  <generation>#<key>                  sk  -        p  one prediction as JSON text
 
-JSON text keeps every prediction as it was: Python writes floats in the shortest form that reads back
-bit for bit, where DynamoDB's own numbers stop at 38 digits and know no lists of floats.
+Both have `expires_at`: epoch seconds (TTL). A generation's manifest says into how many buckets its keys are hashed, so
+that a key leads to its item; one without buckets, or from before there were any, has an item for each score.
+JSON text keeps every prediction as it was: Python writes floats in the shortest form that reads back bit for bit.
 What belongs to the whole generation (when, by which model) stands once, in its manifest.
 """
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from handlers.adapters.attributes import from_attributes
 from handlers.adapters.store_errors import answered
 from handlers.contract.errors import StoreUnavailable
-from handlers.contract.records import EXPIRES_AT, NO_SORT, PK, SK
+from handlers.contract.records import BUCKET, EXPIRES_AT, NO_SORT, PK, SK, Generation
+from handlers.logic.buckets import ABSENT, ELSEWHERE, find, key_bytes, place
 from handlers.logic.ports import StoredScore
 
-PREDICTION = "p"
+if TYPE_CHECKING:
+    from handlers.logic.packing import Packed  # the front door never packs
+
+PREDICTION, SCORES = "p", "b"
 
 #: Keys that one BatchGetItem takes.
 GET_BATCH = 100
 #: Rounds of BatchGetItem for keys that DynamoDB left out, with 50 ms, 100 ms, ... in between.
 GET_ROUNDS = 4
 
+Item = dict[str, Any]
+#: Partition key and sort key of an item.
+Name = tuple[str, str]
+
 
 class ScoreTable:
     def __init__(self, client: Any, table: str) -> None:
         self._client, self._table = client, table
 
-    def put_shard(self, generation: str, rows: Iterable[tuple[str, Any]], *, expires_at: int) -> int:
-        """Write all scores, or raise after which any part may be written; writing them again completes them."""
+    def put(self, generation: str, partition: int, packed: "Packed", *, expires_at: int) -> None:
+        """Write all items, or raise after which any of them may be written; writing them again completes them."""
         from handlers.adapters.score_writing import write_all  # the front door never writes
 
-        expiry = {"N": str(expires_at)}
-        items = (
-            {**_key(generation, key), PREDICTION: {"S": json.dumps(prediction, allow_nan=False)}, EXPIRES_AT: expiry}
-            for key, prediction in rows
-        )
-        return write_all(self._client, self._table, items)
+        write_all(self._client, self._table, items(generation, partition, packed, expires_at))
 
-    def get(self, generation: str, key: str) -> StoredScore | None:
-        """Read one score; only a miss is asked again with a consistent read, at the price of a miss."""
+    def get(self, generation: Generation, key: str) -> StoredScore | None:
+        """Read one score. An item that is not there is asked for again with a consistent read before it is believed."""
+        name = _home(generation, key)
+        found = self._get(name)
+        if found is None or name[1] == NO_SORT:
+            return None if found is None else _single(found)
+        prediction = find(found[SCORES]["B"], key_bytes(key))
+        if prediction is ELSEWHERE:
+            alone = self._get(_alone(generation, key))
+            return None if alone is None else _single(alone)
+        return None if prediction is ABSENT else StoredScore(prediction, int(found[EXPIRES_AT]["N"]))
+
+    def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
+        homes = {key: _home(generation, key) for key in keys}
+        stored = self._get_all(homes.values())
+        scores: dict[str, StoredScore] = {}
+        apart: dict[str, Name] = {}
+        for key, name in homes.items():
+            if (item := stored.get(name)) is None:
+                continue
+            if name[1] == NO_SORT:
+                scores[key] = _single(item)
+            elif (prediction := find(item[SCORES]["B"], key_bytes(key))) is ELSEWHERE:
+                apart[key] = _alone(generation, key)
+            elif prediction is not ABSENT:
+                scores[key] = StoredScore(prediction, int(item[EXPIRES_AT]["N"]))
+        singles = self._get_all(apart.values())
+        return scores | {key: _single(singles[name]) for key, name in apart.items() if name in singles}
+
+    def _get(self, name: Name) -> Item | None:
         for consistent in (False, True):
             with answered():
-                answer = self._client.get_item(
-                    TableName=self._table, Key=_key(generation, key), ConsistentRead=consistent
-                )
+                answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=consistent)
             if "Item" in answer:
-                return _score(answer["Item"])
+                return answer["Item"]
         return None
 
-    def get_many(self, generation: str, keys: Sequence[str]) -> dict[str, StoredScore]:
-        wanted = list(dict.fromkeys(keys))  # the same key twice in one call is an error to DynamoDB
-        found = self._get_batches(generation, wanted, consistent=False)
-        missed = [key for key in wanted if key not in found]
-        return found | self._get_batches(generation, missed, consistent=True) if missed else found
+    def _get_all(self, names: Iterable[Name]) -> dict[Name, Item]:
+        wanted = list(dict.fromkeys(names))  # the same key twice in one call is an error to DynamoDB
+        found = self._get_batches(wanted, consistent=False)
+        missed = [name for name in wanted if name not in found]
+        return found | self._get_batches(missed, consistent=True) if missed else found
 
-    def _get_batches(self, generation: str, keys: list[str], *, consistent: bool) -> dict[str, StoredScore]:
-        found: dict[str, StoredScore] = {}
-        for start in range(0, len(keys), GET_BATCH):
-            pending = [_key(generation, key) for key in keys[start : start + GET_BATCH]]
+    def _get_batches(self, names: list[Name], *, consistent: bool) -> dict[Name, Item]:
+        found: dict[Name, Item] = {}
+        for start in range(0, len(names), GET_BATCH):
+            pending = [_key(name) for name in names[start : start + GET_BATCH]]
             for item in self._get_batch(pending, consistent=consistent):
-                found[item[PK]["S"].removeprefix(f"{generation}#")] = _score(item)
+                found[item[PK]["S"], item[SK]["S"]] = item
         return found
 
-    def _get_batch(self, pending: list[dict[str, Any]], *, consistent: bool) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
+    def _get_batch(self, pending: list[Item], *, consistent: bool) -> list[Item]:
+        items: list[Item] = []
         for attempt in range(GET_ROUNDS):
             if attempt:
                 time.sleep(0.05 * attempt)
@@ -81,10 +111,33 @@ class ScoreTable:
         raise StoreUnavailable(f"the score store left out {len(pending)} keys; try again in a moment")
 
 
-def _key(generation: str, key: str) -> dict[str, Any]:
-    return {PK: {"S": f"{generation}#{key}"}, SK: {"S": NO_SORT}}
+def items(generation: str, partition: int, packed: "Packed", expires_at: int) -> Iterator[Item]:
+    """Yield the items of one partition as BatchWriteItem takes them."""
+    expiry = {EXPIRES_AT: {"N": str(expires_at)}}
+    for bucket, body in packed.bodies:
+        yield {**_key(_bucket(generation, partition, bucket)), SCORES: {"B": body}, **expiry}
+    for key, prediction in packed.singles:
+        text = json.dumps(prediction, allow_nan=False)
+        yield {**_key((f"{generation}#{key}", NO_SORT)), PREDICTION: {"S": text}, **expiry}
 
 
-def _score(item: dict[str, Any]) -> StoredScore:
-    values = from_attributes(item)
-    return StoredScore(json.loads(values[PREDICTION]), values[EXPIRES_AT])
+def _home(generation: Generation, key: str) -> Name:
+    """Return the item to ask for a key."""
+    at = place(key_bytes(key), generation.buckets or ())
+    return _alone(generation, key) if at is None else _bucket(generation.id, *at)
+
+
+def _bucket(generation: str, partition: int, bucket: int) -> Name:
+    return f"{generation}#{partition}.{bucket}", BUCKET
+
+
+def _alone(generation: Generation, key: str) -> Name:
+    return f"{generation.id}#{key}", NO_SORT
+
+
+def _key(name: Name) -> Item:
+    return {PK: {"S": name[0]}, SK: {"S": name[1]}}
+
+
+def _single(item: Item) -> StoredScore:
+    return StoredScore(json.loads(item[PREDICTION]["S"]), int(item[EXPIRES_AT]["N"]))

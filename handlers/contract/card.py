@@ -12,6 +12,7 @@ KeyType = Literal["string", "integer"]
 FeatureType = Literal["float", "integer", "boolean", "string"]
 InputFormat = Literal["parquet", "csv", "jsonlines"]
 WireFormat = Literal["csv", "jsonlines"]
+Precision = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ModelCard:
 
     `wire_format` is what Batch Transform carries between S3 and the container: `csv` lines
     `row,feature,...` for scalar predictions, `jsonlines` objects `{"row", "features"}` for any JSON.
+    `score_precision` is what lookups keep of a float; Parquet results keep all of it.
     `key_type` of None means: as the input's column says (integer column, integer key).
     """
 
@@ -49,6 +51,7 @@ class ModelCard:
     max_bad_fraction: float = 0.01
     retention_seconds: int = 30 * 86400
     max_staleness_seconds: int = 2 * 86400
+    score_precision: Precision = "float64"
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 

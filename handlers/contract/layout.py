@@ -4,7 +4,9 @@
     work/<model>/<run>/shards/shard-00000.csv           what Batch Transform reads
     work/<model>/<run>/keys/shard-00000.parquet         row number and key of each line of the shard
     work/<model>/<run>/transform/shard-00000.csv.out    what Batch Transform writes
+    work/<model>/<run>/scores/shard-00000.json          the shard's scores, by the partition that packs them
     work/<model>/<run>/published/shard-00000.json       one receipt per published shard
+    work/<model>/<run>/published/partition-00000.json   one receipt per packed partition
     results/<model>/date=2026-11-23/run=<run>/shard-00000.parquet
     quarantine/<model>/run=<run>/rows.jsonl             one line per refused row
     async/<model>/input/<request>                       payload of an asynchronous request
@@ -62,6 +64,14 @@ def transform_output_key(model: str, run_id: str, index: int, extension: str) ->
 
 def receipt_key(model: str, run_id: str, index: int) -> str:
     return f"{run_prefix(model, run_id)}published/{shard_name(index)}.json"
+
+
+def scores_key(model: str, run_id: str, index: int) -> str:
+    return f"{run_prefix(model, run_id)}scores/{shard_name(index)}.json"
+
+
+def partition_receipt_key(model: str, run_id: str, partition: int) -> str:
+    return f"{run_prefix(model, run_id)}published/partition-{partition:05d}.json"
 
 
 def async_root(model: str) -> str:

@@ -4,6 +4,7 @@
     prepare   Started                                    -> Prepared
     (Step Functions runs Batch Transform, then stamps `scored_at`)
     publish   PublishShard, once per shard               -> Published
+    publish   PackPartition, then once per partition     -> Packed
     conclude  Conclude (outcome succeeded or failed)     -> Concluded
 
 A step that fails is followed by conclude with outcome failed; then the machine fails with the step's error.
@@ -43,6 +44,7 @@ class Prepared(TypedDict):
     quarantine_uri: str | None
     reasons: dict[str, int]  # reason code -> rows, at most 50 codes
     shards: list[Shard]
+    partitions: list[int]  # parts into which keys are hashed, each packed on its own; none where no scores are kept
 
 
 class PublishShard(TypedDict):
@@ -50,12 +52,29 @@ class PublishShard(TypedDict):
     shard: Shard
     scored_at: str  # ISO 8601 UTC
     key_type: str
+    partitions: list[int]
 
 
 class Published(TypedDict):
     index: int
     rows_scored: int
+
+
+class PackPartition(TypedDict):
+    run_id: str
+    partition: int
+    partitions: list[int]
+    shards: list[Shard]
+    scored_at: str
+
+
+class Packed(TypedDict):
+    """`buckets` is what a reader must know (handlers.logic.buckets), `items` what was written."""
+
+    partition: int
     rows_published: int
+    buckets: int
+    items: int
 
 
 class Conclude(TypedDict):
@@ -66,6 +85,7 @@ class Conclude(TypedDict):
     scored_at: NotRequired[str]
     prepared: NotRequired[Prepared]
     published: NotRequired[list[Published]]
+    packed: NotRequired[list[Packed]]
     error: NotRequired[str]
     cause: NotRequired[str]
 

@@ -4,7 +4,8 @@
     POINTER                     -           which generation is served, which came before
     RUN                         <run id>    the ledger: one item per run, claimed before anything else happens
     GENERATION                  <run id>    manifest of a complete, verified generation
-    <generation>#<key>          -           one score (layout owned by the score store)
+    <generation>#<key>          -           one score, where it is an item of its own
+    <generation>#<part>.<n>     bucket      many scores, packed (handlers.logic.buckets)
     LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
     FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
     MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 PK, SK, EXPIRES_AT = "pk", "sk", "expires_at"
 NO_SORT = "-"
+BUCKET = "bucket"
 POINTER = "POINTER"
 RUN = "RUN"
 GENERATION = "GENERATION"
@@ -71,17 +73,20 @@ class Generation:
     results_uri: str
     quarantine_uri: str | None
     expires_at: int
+    #: Buckets in each partition of the keys; None in generations of before there were buckets, and without scores.
+    buckets: list[int] | None = None
 
     def to_item(self) -> Item:
         item: Item = {PK: GENERATION, SK: self.id}
-        item.update({k: v for k, v in self.__dict__.items() if k != "id" and v is not None})
-        return item
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "buckets") and v is not None})
+        return item if self.buckets is None else {**item, "buckets": json.dumps(self.buckets)}
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
         ints = ("rows_in", "rows_scored", "rows_quarantined", "rows_published", "expires_at")
         values = {k: item.get(k) for k in cls.__dataclass_fields__ if k != "id"}
         values.update({k: int(values[k]) for k in ints})
+        values["buckets"] = json.loads(item["buckets"]) if "buckets" in item else None
         return cls(id=item[SK], **values)
 
 

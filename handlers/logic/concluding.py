@@ -7,7 +7,7 @@ from typing import Any
 from handlers.contract import layout, metrics
 from handlers.contract.card import ModelCard
 from handlers.contract.modes import ServingMode
-from handlers.contract.pipeline import Conclude, Concluded, Published
+from handlers.contract.pipeline import Conclude, Concluded, Packed, Prepared, Published
 from handlers.contract.records import Generation, Pointer, Run
 from handlers.logic.moments import format_moment, parse_moment, seconds_between
 from handlers.logic.ports import Clock, MetricSink, ObjectMissing, Objects, Records
@@ -46,7 +46,7 @@ class Conclusion:
 
     def _succeed(self, event: Conclude, run: Run | None) -> Concluded:
         run_id, prepared, published = event["run_id"], event["prepared"], event["published"]
-        verify(prepared, published, self._receipts(run_id, len(prepared["shards"])), self.mode)
+        verify(prepared, published, event["packed"], self._receipts(run_id, prepared), self.mode)
         generation = self._manifest(event)
         self.records.put_generation(generation)
         self._make_visible(generation)
@@ -90,11 +90,14 @@ class Conclusion:
         pointer = self.records.pointer()
         return Concluded(run_id=run_id, status=status, visible=run_id in (pointer.results, pointer.scores))
 
-    def _receipts(self, run_id: str, count: int) -> list[Published]:
+    def _receipts(self, run_id: str, prepared: Prepared) -> list[Published | Packed]:
+        model = self.card.model
+        keys = [layout.receipt_key(model, run_id, shard["index"]) for shard in prepared["shards"]]
+        keys += [layout.partition_receipt_key(model, run_id, partition) for partition in prepared["partitions"]]
         receipts = []
-        for index in range(count):
+        for key in keys:
             try:
-                body = self.objects.get(self.bucket, layout.receipt_key(self.card.model, run_id, index))
+                body = self.objects.get(self.bucket, key)
             except ObjectMissing:
                 continue  # verification says which one is not there
             receipts.append(json.loads(body))
@@ -102,6 +105,7 @@ class Conclusion:
 
     def _manifest(self, event: Conclude) -> Generation:
         prepared, published = event["prepared"], event["published"]
+        packed = sorted(event["packed"], key=lambda part: part["partition"])
         scored_at = parse_moment(event["scored_at"])
         prefix = layout.results_prefix(self.card.model, event["run_id"], scored_at.strftime("%Y-%m-%d"))
         return Generation(
@@ -112,11 +116,12 @@ class Conclusion:
             rows_in=prepared["rows_in"],
             rows_scored=sum(shard["rows_scored"] for shard in published),
             rows_quarantined=prepared["rows_quarantined"],
-            rows_published=sum(shard["rows_published"] for shard in published),
+            rows_published=sum(part["rows_published"] for part in packed),
             key_type=prepared["key_type"],
             results_uri=f"s3://{self.bucket}/{prefix}",
             quarantine_uri=prepared.get("quarantine_uri"),
             expires_at=int(scored_at.timestamp()) + self.card.retention_seconds,
+            buckets=[part["buckets"] for part in packed] or None,
         )
 
     def _make_visible(self, generation: Generation) -> None:

@@ -99,9 +99,9 @@ def look_up(door: Door, instances: list[Instance]) -> list[Outcome]:
     keys = [None if instance.key is None else str(instance.key) for instance in instances]
     wanted = [key for key in keys if key is not None]
     if len(wanted) == 1:
-        found = {wanted[0]: door.scores.get(generation.id, wanted[0])}
+        found = {wanted[0]: door.scores.get(generation, wanted[0])}
     else:
-        found = dict(door.scores.get_many(generation.id, wanted))
+        found = dict(door.scores.get_many(generation, wanted))
     age = seconds_between(generation.scored_at, now)
     answers: list[Outcome] = []
     for key in keys:

@@ -1,11 +1,14 @@
 """What logic needs from the outside world: Protocols that adapters fulfil and tests fake."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from handlers.contract.records import Generation, Pointer, Run
+
+if TYPE_CHECKING:
+    from handlers.logic.packing import Packed  # lookups do not pack
 
 #: Returns the present moment, aware, in UTC.
 Clock = Callable[[], datetime]
@@ -31,6 +34,9 @@ class Objects(Protocol):
 
     def get(self, bucket: str, key: str) -> bytes:
         """Return a whole object. Raises ObjectMissing."""
+
+    def get_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
+        """Return bytes `start` to `stop` (exclusive, beyond start) of an object. Raises ObjectMissing."""
 
     def put(self, bucket: str, key: str, body: bytes | BinaryIO) -> None:
         """Write a whole object; it appears at once or not at all."""
@@ -75,13 +81,13 @@ class StoredScore:
 class ScoreStore(Protocol):
     """Scores of many generations side by side, by key as text. How they lie in the table is the store's business."""
 
-    def put_shard(self, generation: str, rows: Iterable[tuple[str, Any]], *, expires_at: int) -> int:
-        """Write (key, prediction) pairs and return how many; the same pairs again leave the same state."""
+    def put(self, generation: str, partition: int, packed: "Packed", *, expires_at: int) -> None:
+        """Write one partition of the generation of that id; the same again leaves the same state."""
 
-    def get(self, generation: str, key: str) -> StoredScore | None:
+    def get(self, generation: Generation, key: str) -> StoredScore | None:
         """Return one score, or None. An expired score may still be returned."""
 
-    def get_many(self, generation: str, keys: Sequence[str]) -> dict[str, StoredScore]:
+    def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
         """Return the scores that exist, by key; `keys` may repeat."""
 
 

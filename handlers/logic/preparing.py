@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 from handlers.contract import layout
 from handlers.contract.card import KeyType, ModelCard
 from handlers.contract.errors import EmptyInput, TooManyBadRows, UnreadableInput, WrongColumnType
+from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Prepared
 from handlers.logic.columns import Column, shown
 from handlers.logic.ports import ObjectMissing, Objects, StoredObject
 from handlers.logic.quarantine import Quarantine
 from handlers.logic.reading import READERS, Batch, Unparsed, missing_columns, read_batches
+from handlers.logic.scores import partitions
 from handlers.logic.sharding import ShardWriter, wire_table
 from handlers.logic.validation import Checked, Reason, as_found, check, resolve_key_type
 
@@ -22,14 +24,14 @@ from handlers.logic.validation import Checked, Reason, as_found, check, resolve_
 MAX_REASONS = 50
 
 
-def prepare(card: ModelCard, run_id: str, data_bucket: str, objects: Objects) -> Prepared:
+def prepare(card: ModelCard, run_id: str, data_bucket: str, objects: Objects, *, mode: ServingMode) -> Prepared:
     """Write a run's shards, sidecars and quarantine file, and return the counts.
 
     Raises EmptyInput, MissingColumns, WrongColumnType, UnreadableInput and TooManyBadRows; before the last
     one the quarantine file is complete, so that it can be read. Doing it again overwrites the same files.
     """
     _clear(card.model, run_id, data_bucket, objects)
-    preparation = _Preparation(card, run_id, data_bucket, objects)
+    preparation = _Preparation(card, run_id, data_bucket, objects, mode)
     try:
         return preparation.run()
     finally:
@@ -72,7 +74,8 @@ class _Seen:
 class _Preparation:
     """One pass over a data set."""
 
-    def __init__(self, card: ModelCard, run_id: str, data_bucket: str, objects: Objects) -> None:
+    def __init__(self, card: ModelCard, run_id: str, data_bucket: str, objects: Objects, mode: ServingMode) -> None:
+        self._mode = mode
         self._card, self._run_id, self._bucket, self._objects = card, run_id, data_bucket, objects
         self._shards = ShardWriter(card, run_id, data_bucket, objects)
         self._seen = _Seen()
@@ -101,6 +104,7 @@ class _Preparation:
             quarantine_uri=uri,
             reasons=dict(self.quarantine.reasons.most_common(MAX_REASONS)),
             shards=shards,
+            partitions=partitions(self._mode, sum(shard["rows"] for shard in shards)),
         )
 
     def _read_file(self, bucket: str, key: str) -> None:

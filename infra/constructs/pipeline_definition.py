@@ -19,7 +19,8 @@ SUBSTITUTIONS = ("RunTransformJob", "StartArn", "PrepareArn", "PublishArn", "Con
 MACHINE_TIMEOUT_SECONDS = 24 * 3600
 #: Ends before the machine does, so that a job that hangs is recorded as a failed run.
 TRANSFORM_TIMEOUT_SECONDS = 20 * 3600
-#: Shards published at the same time: four writers reach the 4,000 writes/s that a new on-demand table takes.
+#: Shards published, then partitions packed, at the same time: one packer alone can write more than the 4,000 units/s
+#: that a new on-demand table takes, and waits when it is told to.
 PUBLISH_CONCURRENCY = 4
 
 #: Lambda itself was not ready; the handler did not run or its answer was lost. Handlers are idempotent.
@@ -62,6 +63,7 @@ def definition(*, card: ModelCard, transform: TransformSpec, tags: dict[str, str
             "Transform": transform_state(card=card, transform=transform, tags=tags),
             "Scored": _stamp("$$.State.EnteredTime", "$.scored_at", "Publish"),
             "Publish": _publish(),
+            "Pack": _pack(),
             "Conclude": _call("ConcludeArn", "$.concluded", "Succeeded", Parameters=_conclusion()),
             "Succeeded": {"Type": "Succeed"},
             "RecordFailure": _record(
@@ -134,23 +136,40 @@ def _publish() -> State:
             "shard.$": "$$.Map.Item.Value",
             "scored_at.$": "$.scored_at",
             "key_type.$": "$.prepared.key_type",
+            "partitions.$": "$.prepared.partitions",
         },
+        **_each("PublishShard", "$.published", "Pack"),
+    }
+
+
+def _pack() -> State:
+    """Return the state that packs scores part by part, once all shards are published; none where none are kept."""
+    return {
+        "Type": "Map",
+        "ItemsPath": "$.prepared.partitions",
+        "ItemSelector": {
+            "run_id.$": "$.started.run_id",
+            "partition.$": "$$.Map.Item.Value",
+            "partitions.$": "$.prepared.partitions",
+            "shards.$": "$.prepared.shards",
+            "scored_at.$": "$.scored_at",
+        },
+        **_each("PackPartition", "$.packed", "Conclude"),
+    }
+
+
+def _each(name: str, result: str, then: str) -> State:
+    """Return how a Map calls the publishing function, a few at a time."""
+    return {
         "MaxConcurrency": PUBLISH_CONCURRENCY,
         "ItemProcessor": {
             "ProcessorConfig": {"Mode": "INLINE"},
-            "StartAt": "PublishShard",
-            "States": {
-                "PublishShard": {
-                    "Type": "Task",
-                    "Resource": "${PublishArn}",
-                    "Retry": _retries(),
-                    "End": True,
-                }
-            },
+            "StartAt": name,
+            "States": {name: {"Type": "Task", "Resource": "${PublishArn}", "Retry": _retries(), "End": True}},
         },
-        "ResultPath": "$.published",
+        "ResultPath": result,
         "Catch": _catch("RecordFailure"),
-        "Next": "Conclude",
+        "Next": then,
     }
 
 
@@ -163,6 +182,7 @@ def _conclusion() -> dict[str, str]:
         "scored_at.$": "$.scored_at",
         "prepared.$": "$.prepared",
         "published.$": "$.published",
+        "packed.$": "$.packed",
     }
 
 

@@ -27,7 +27,7 @@ SIZES = {
 DESCRIPTIONS = {
     "start": "claims the run of one slot",
     "prepare": "checks the input's rows and cuts them into shards",
-    "publish": "joins one shard's predictions with its keys and writes results",
+    "publish": "joins a shard's predictions with its keys and writes results, then packs scores",
     "conclude": "verifies a run and makes it visible, or records why it failed",
 }
 #: Steps that read and write Parquet.
@@ -131,8 +131,8 @@ def _step_permissions(parts: Parts) -> dict[str, list[Statement]]:
         "publish": [
             parts.card_file.read,
             data.notice_missing(),
-            data.read(f"{work}*/keys/", f"{work}*/transform/"),
-            data.write(receipts, results),
+            data.read(f"{work}*/keys/", f"{work}*/transform/", f"{work}*/scores/"),
+            data.write(receipts, results, f"{work}*/scores/"),
         ],
         "conclude": [
             parts.card_file.read,

@@ -28,6 +28,9 @@ FEATURES = (
 #: Any customer will do; it is scored once before the container says that it is ready.
 WARM_UP_ROW = (30.0, 3.0, 35.0, 300.0, 60.0, 20.0, 7.0, 1.0, 1.0)
 
+#: predict_fn's promise, which lets our server answer requests that wait with one prediction. AWS's does not look.
+ROW_BY_ROW = True
+
 
 class BadRows(ValueError):
     """The body is not rows of the features, in order or by name."""

@@ -12,14 +12,15 @@ import threading
 import time
 from types import FrameType
 
+import serving_machine
+from serving_columns import Columns
+from serving_forest import quicken
 from serving_http import InferenceServer
 from serving_script import ModelScript
 from serving_settings import BadSetting, Settings
 
 #: SageMaker kills a container 30 seconds after SIGTERM.
 DRAIN_SECONDS = 25
-#: How soon the accepting thread notices that it should stop.
-POLL_SECONDS = 0.1
 
 logger = logging.getLogger("serving")
 
@@ -39,7 +40,6 @@ def main() -> int:
         logger.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)
         return 1
     stop = _stop_on_signal(server)
-    threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="accept", daemon=True).start()
     logger.info("listening on %s:%d", settings.host, server.server_port)
     if not _load(server):
         return 1
@@ -52,10 +52,14 @@ def _load(server: InferenceServer) -> bool:
     settings = server.settings
     began = time.perf_counter()
     try:
-        server.script = ModelScript.load(settings.model_dir, settings.module)
+        columns = Columns(settings.features) if settings.hooks == "columnar" else None
+        script = ModelScript.load(settings.model_dir, settings.module, columns)
+        if settings.forest_loop:
+            quicken(script.model)
     except Exception:
         logger.exception("the model in %s cannot be loaded", settings.model_dir)
         return False
+    server.begin(script)
     took = time.perf_counter() - began
     logger.info("ready: model loaded in %.2f s, %d threads", took, settings.threads)
     return True
@@ -88,7 +92,7 @@ def _one_thread_per_prediction(threads: int) -> None:
 
     Libraries that use OpenMP would start as many threads as there are cores for each of them.
     """
-    cores = os.cpu_count() or 1
+    cores = serving_machine.cores()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // threads)))
 
 

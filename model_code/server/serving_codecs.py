@@ -1,7 +1,8 @@
 """What the prebuilt scikit-learn container does for a script that brings no input_fn, predict_fn or output_fn.
 
 Oddities are kept on purpose: what fails on AWS has to fail here. Text is turned into float32, and CSV of one
-row (or one column) becomes a one-dimensional array.
+row (or one column) becomes a one-dimensional array. Where pyarrow is installed, large CSV and long predictions take a
+faster way to the same bits and the same text.
 
 numpy is imported in the functions, because a script with hooks of its own may run without it.
 """
@@ -10,6 +11,8 @@ import csv
 import io
 import json
 from typing import Any
+
+from serving_columns import LARGE_TEXT, NotColumnar, csv_matrix, numbers_as_text
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -60,6 +63,11 @@ def _from_json(text: str) -> Any:
 def _from_csv(text: str) -> Any:
     import numpy as np
 
+    if len(text) >= LARGE_TEXT:
+        try:
+            return csv_matrix(text.encode(), np.float32).squeeze()
+        except NotColumnar:
+            pass  # what follows reads it, or says what is wrong
     try:
         rows = list(csv.reader(io.StringIO(text), strict=True))
     except csv.Error as error:
@@ -74,16 +82,34 @@ def _from_npy(body: bytes) -> Any:
 
 
 def _to_json(prediction: Any) -> str:
+    import numpy as np
+
+    if _is_long(prediction) and np.isfinite(prediction).all():
+        return f"[{numbers_as_text(prediction, '', ', ')}]"
     return json.dumps(prediction, default=lambda value: value.tolist())
 
 
 def _to_csv(prediction: Any) -> str:
     import numpy as np
 
+    if _is_long(prediction):
+        return numbers_as_text(prediction, "", "\n") + "\n"
     array = np.array(prediction)
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(array.reshape(-1, 1) if array.ndim == 1 else array)
     return stream.getvalue()
+
+
+def _is_long(prediction: Any) -> bool:
+    """Return whether this is a list of numbers that the fast way writes exactly as the plain way does."""
+    import numpy as np
+
+    return (
+        isinstance(prediction, np.ndarray)
+        and prediction.ndim == 1
+        and len(prediction) > 0
+        and prediction.dtype in (np.float64, np.int64)
+    )
 
 
 def _to_npy(prediction: Any) -> bytes:

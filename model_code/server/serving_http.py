@@ -1,245 +1,174 @@
-"""The HTTP side of the container: /ping, /invocations and /execution-parameters, one thread per connection.
+"""The HTTP side of the container: /ping, /invocations and /execution-parameters, in one thread with an event loop.
 
-A prediction holds one of `settings.threads` slots; pings take none, so they are answered while all slots are busy.
+Predictions run in the threads of serving_workers.py, so that pings are answered while all of those are busy.
 """
 
+import asyncio
 import json
 import logging
-import socketserver
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
 from typing import Any
 
-from serving_script import Answer, ModelScript, Refused
+from serving_protocol import Connection, Head
+from serving_script import Answer, ModelScript, Refused, Request
 from serving_settings import Settings
+from serving_workers import SMALL_BODY, Job, Outcome, Workers
 
 JSON = "application/json"
-#: Bytes of a body above which it is refused: the most that SageMaker sends, which is to an asynchronous endpoint.
-MAX_BODY_BYTES = 2**30
-#: Bytes of an oversized body that are read and dropped, so that the sender gets to read why.
-DRAIN_BYTES = 100 * 2**20
+#: How often requests that waited too long are looked for.
+SWEEP_SECONDS = 0.25
+#: When a caller who was refused for lack of room should come again.
+RETRY_SECONDS = 1
+BACKLOG = 1024
 
 logger = logging.getLogger("serving")
 
 
-class InferenceServer(ThreadingHTTPServer):
-    """Listens from the start; answers 503 until `script` is set."""
-
-    daemon_threads = True  # a connection kept open must not keep the process alive; `drain` waits for real work
-    block_on_close = False
-    request_queue_size = 128
+class InferenceServer:
+    """Listens from the start; answers 503 until it is given the model's script."""
 
     def __init__(self, settings: Settings) -> None:
+        """Listen. Raises OSError when the port is taken."""
         self.settings = settings
-        self.script: ModelScript | None = None
-        self._slots = threading.BoundedSemaphore(settings.threads)
-        self._in_flight = 0
-        self._changed = threading.Condition()
         self.stopping = False
-        super().__init__((settings.host, settings.port), Handler)
+        self.script: ModelScript | None = None
+        self.connections: set[Connection] = set()
+        self._workers: Workers | None = None
+        self._turn: list[Job] = []
+        self._held_bytes = 0
+        self._loop = asyncio.new_event_loop()
+        self._listener = self._loop.run_until_complete(self._listen())
+        threading.Thread(target=self._loop.run_forever, name="http", daemon=True).start()
 
-    def server_bind(self) -> None:
-        # HTTPServer would ask DNS for the host's name, which nothing here uses and which may hang.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+    @property
+    def server_port(self) -> int:
+        return self._listener.sockets[0].getsockname()[1]
 
-    def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
-        """Predict in a free slot. Raises Refused."""
-        script = self.script
-        if script is None:
-            raise Refused(503, "the model is still loading", "not_ready")
-        if not self._slots.acquire(timeout=self.settings.timeout_seconds):
-            raise Refused(503, f"all {self.settings.threads} threads stayed busy", "busy")
-        try:
-            return script.invoke(body, content_type, accept)
-        finally:
-            self._slots.release()
+    def begin(self, script: ModelScript) -> None:
+        """Answer pings 200 and requests with this script from now on."""
+        self._workers = Workers(self.settings.threads, self.settings.waiting, self._deliver_soon, script)
+        self.script = script
+        self._loop.call_soon_threadsafe(self._sweep)
 
-    def execution_parameters(self) -> dict[str, Any]:
+    def drain(self, seconds: float) -> bool:
+        """Stop accepting, then wait until every request in flight is answered. Return whether that came to pass."""
+        return asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result()
+
+    async def _listen(self) -> asyncio.Server:
+        settings = self.settings
+        return await self._loop.create_server(
+            lambda: Connection(self, self._loop), settings.host, settings.port, backlog=BACKLOG, reuse_address=True
+        )
+
+    async def _drain(self, seconds: float) -> bool:
+        self.stopping = True
+        self._listener.close()
+        deadline = self._loop.time() + seconds
+        while busy := any(connection.busy for connection in self.connections):
+            if self._loop.time() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        return not busy
+
+    # What a connection asks for. All of it runs in the event loop's thread.
+
+    def admit(self, size: int, already: int = 0) -> None:
+        """Make room for so many more bytes of a body that holds `already`. `release` follows unless this is Refused."""
+        others = self._held_bytes - already
+        if others and already + size > SMALL_BODY and others + already + size > self.settings.body_bytes:
+            raise Refused(503, "the bodies of other requests fill the memory", "busy")
+        self._held_bytes += size
+
+    def release(self, size: int) -> None:
+        self._held_bytes -= size
+
+    def answer(self, connection: Connection, head: Head, body: bytes | bytearray) -> None:
+        """Answer a whole request, now or once it is predicted."""
+        if head.target == "/ping" and head.method == "GET":
+            self._ping(connection)
+        elif head.target == "/execution-parameters" and head.method == "GET":
+            connection.send(200, JSON, json.dumps(self._execution_parameters()).encode())
+        elif head.target == "/invocations" and head.method == "POST":
+            self._invoke(connection, head, body)
+        else:
+            self.refuse(connection, Refused(404, f"{head.method} {head.target} is not served here", "unknown_path"))
+
+    def refuse(self, connection: Connection, refusal: Refused, hang_up: bool = False) -> None:
+        """Answer with the reason as JSON; with 503 goes when to come again."""
+        body = json.dumps({"error": {"code": refusal.code, "message": str(refusal)}}).encode()
+        connection.send(refusal.status, JSON, body, RETRY_SECONDS if refusal.status == 503 else None, hang_up)
+
+    def _ping(self, connection: Connection) -> None:
+        if self.script is None:
+            self.refuse(connection, Refused(503, "the model is still loading", "not_ready"))
+        else:
+            connection.send(200, JSON, b"")
+
+    def _execution_parameters(self) -> dict[str, Any]:
         return {
             "MaxConcurrentTransforms": self.settings.threads,
             "BatchStrategy": self.settings.batch_strategy,
             "MaxPayloadInMB": self.settings.max_payload_mb,
         }
 
-    def enter(self) -> None:
-        """Count a request whose first line has arrived."""
-        with self._changed:
-            self._in_flight += 1
-
-    def leave(self) -> None:
-        """Count a request as answered."""
-        with self._changed:
-            self._in_flight -= 1
-            self._changed.notify_all()
-
-    def drain(self, seconds: float) -> bool:
-        """Stop accepting, then wait until every request in flight is answered. Return whether that came to pass."""
-        self.stopping = True
-        self.shutdown()
-        self.server_close()
-        with self._changed:
-            return self._changed.wait_for(lambda: self._in_flight == 0, timeout=seconds)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection; requests on it come one after another."""
-
-    server: InferenceServer
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body leave in one packet
-    disable_nagle_algorithm = True
-    server_version = "inference"
-    sys_version = ""
-    entered = False
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except ConnectionError:
-            self.close_connection = True
-            logger.warning("the caller went away before the answer was sent")
-        finally:
-            if self.entered:
-                self.entered = False
-                self.server.leave()
-
-    def parse_request(self) -> bool:
-        self.entered = True
-        self.server.enter()
-        return super().parse_request()
-
-    def do_GET(self) -> None:
-        if self.path == "/ping":
-            self._ping()
-        elif self.path == "/execution-parameters":
-            self._send_json(200, self.server.execution_parameters())
-        else:
-            self._refuse(Refused(404, f"GET {self.path} is not served here", "unknown_path"))
-
-    def do_POST(self) -> None:
-        began = time.perf_counter()
-        try:
-            body = self._read_body()
-            answer = self._invoke(body)
-        except Refused as refusal:
-            self._refuse(refusal)
-            logger.info("POST %s %d: %s", self.path, refusal.status, refusal)
+    def _invoke(self, connection: Connection, head: Head, body: bytes | bytearray) -> None:
+        if self._workers is None:
+            self.refuse(connection, Refused(503, "the model is still loading", "not_ready"))
             return
-        except ConnectionError:
-            raise
-        except Exception:
-            logger.exception("POST %s 500", self.path)
-            self._refuse(Refused(500, "the model failed on this request; the container's log says how", "model_error"))
-            return
-        self._send(200, answer.content_type, answer.body)
-        took = (time.perf_counter() - began) * 1000
-        logger.info("POST %s 200 %d bytes in, %d out, %.1f ms", self.path, len(body), len(answer.body), took)
-
-    def _ping(self) -> None:
-        if self.server.script is None:
-            self._refuse(Refused(503, "the model is still loading", "not_ready"))
-        else:
-            self._send(200, JSON, b"")
-
-    def _invoke(self, body: bytes) -> Answer:
-        if self.path != "/invocations":
-            raise Refused(404, f"POST {self.path} is not served here", "unknown_path")
-        accept = self.headers.get("Accept", "")
-        return self.server.invoke(
+        accept = head.fields.get("accept", "")
+        request = Request(
             body,
-            self.headers.get("Content-Type") or JSON,
-            self.server.settings.default_accept if accept in ("", "*/*") else accept,
+            head.fields.get("content-type") or JSON,
+            self.settings.default_accept if accept in ("", "*/*") else accept,
         )
+        if not self._turn:
+            self._loop.call_soon(self._submit_turn)
+        self._turn.append(Job(request, connection))
 
-    def _read_body(self) -> bytes:
-        """Return the whole body. Raises Refused for one that is too large, cut short or of unknown length."""
-        self.connection.settimeout(self.server.settings.timeout_seconds)
-        try:
-            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-                return self._read_chunks()
-            return self._read_sized()
-        except TimeoutError as error:
-            self.close_connection = True
-            raise Refused(408, "the body stopped arriving", "body_timeout") from error
-        finally:
-            self.connection.settimeout(None)
+    def _submit_turn(self) -> None:
+        """Hand over all that was read in one turn of the loop."""
+        jobs, self._turn = self._turn, []
+        for job in self._workers.submit(jobs):
+            self._finish(job, Refused(503, f"{self.settings.waiting} requests are waiting already", "busy"))
 
-    def _read_sized(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
-            self.close_connection = True
-            raise Refused(411, "a request needs Content-Length or chunked transfer encoding", "length_required")
-        if int(length) > MAX_BODY_BYTES:
-            self._drop(int(length))
-            raise self._too_large()
-        return self._read_exactly(int(length))
+    def _sweep(self) -> None:
+        """Refuse what has waited for too long, and do so again shortly."""
+        for job in self._workers.expire(time.monotonic() - self.settings.timeout_seconds):
+            self._finish(job, Refused(503, f"all {self.settings.threads} threads stayed busy", "busy"))
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    def _read_chunks(self) -> bytes:
-        chunks, size = [], 0
-        while chunk := self._read_chunk():
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                self.close_connection = True
-                raise self._too_large()
-            chunks.append(chunk)
-        while self.rfile.readline().strip():
-            pass  # trailers end with an empty line
-        return b"".join(chunks)
+    def _deliver_soon(self, finished: Sequence[tuple[Job, Outcome]]) -> None:
+        """Called by a worker's thread."""
+        self._loop.call_soon_threadsafe(self._deliver, finished)
 
-    def _read_chunk(self) -> bytes:
-        """Return the next chunk, empty for the last one."""
-        head = self.rfile.readline().partition(b";")[0].strip()
-        try:
-            size = int(head, 16)
-        except ValueError as error:
-            self.close_connection = True
-            raise Refused(400, f"{head!r} is no chunk size", "bad_chunk") from error
-        if not 0 <= size <= MAX_BODY_BYTES:
-            self.close_connection = True
-            raise self._too_large()
-        chunk = self._read_exactly(size)
-        if size:
-            self.rfile.readline()
-        return chunk
+    def _deliver(self, finished: Sequence[tuple[Job, Outcome]]) -> None:
+        for job, outcome in finished:
+            self._finish(job, outcome)
+        answered = [(job, outcome) for job, outcome in finished if isinstance(outcome, Answer)]
+        if answered and logger.isEnabledFor(logging.INFO):
+            _log(answered)
 
-    def _read_exactly(self, size: int) -> bytes:
-        body = self.rfile.read(size)
-        if len(body) < size:
-            raise ConnectionAbortedError(f"{len(body)} of {size} bytes arrived")
-        return body
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        if isinstance(outcome, Answer):
+            job.connection.send(200, outcome.content_type, outcome.body)
+        elif isinstance(outcome, Refused):
+            logger.info("POST /invocations %d: %s", outcome.status, outcome)
+            self.refuse(job.connection, outcome)
+        else:
+            logger.error("POST /invocations 500", exc_info=outcome)
+            told = "the model failed on this request; the container's log says how"
+            self.refuse(job.connection, Refused(500, told, "model_error"))
 
-    def _drop(self, size: int) -> None:
-        self.close_connection = True
-        left = min(size, DRAIN_BYTES)
-        while left and (dropped := len(self.rfile.read(min(left, 2**16)))):
-            left -= dropped
 
-    def _too_large(self) -> Refused:
-        return Refused(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes")
-
-    def _refuse(self, refusal: Refused) -> None:
-        self._send_json(refusal.status, {"error": {"code": refusal.code, "message": str(refusal)}})
-
-    def _send_json(self, status: int, document: dict[str, Any]) -> None:
-        self._send(status, JSON, json.dumps(document).encode())
-
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        if self.server.stopping or self.close_connection:
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer the standard library's own refusals (bad request line, unknown method) as JSON too."""
-        self.close_connection = True
-        self._refuse(Refused(code, message or self.responses[code][0], "bad_request"))
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Stay silent: do_POST logs once with sizes and time, and pings come every few seconds."""
+def _log(answered: Sequence[tuple[Job, Answer]]) -> None:
+    """Write one line for requests that were answered together, which many may be each second."""
+    began = min(job.arrived for job, _ in answered)
+    logger.info(
+        "%sPOST /invocations 200 %d bytes in, %d out, %.1f ms",
+        f"{len(answered)} x " if len(answered) > 1 else "",
+        sum(len(job.request.body) for job, _ in answered),
+        sum(len(answer.body) for _, answer in answered),
+        (time.monotonic() - began) * 1000,
+    )

@@ -47,8 +47,8 @@ def receipts(client, platform: Platform, model: str, run_id: str) -> int:
     return client("s3").list_objects_v2(Bucket=platform.data_bucket, Prefix=prefix)["KeyCount"]
 
 
-def generation_items(client, table: str, generation: str) -> int:
-    """Count the scores that the table holds for one generation, visible or not."""
+def generation_items(client, table: str, generation: str) -> list[dict]:
+    """Return the items that hold one generation's scores, visible or not."""
     pages = (
         client("dynamodb")
         .get_paginator("scan")
@@ -56,18 +56,9 @@ def generation_items(client, table: str, generation: str) -> int:
             TableName=table,
             FilterExpression="begins_with(pk, :generation)",
             ExpressionAttributeValues={":generation": {"S": f"{generation}#"}},
-            Select="COUNT",
         )
     )
-    return sum(page["Count"] for page in pages)
-
-
-def is_stored(client, table: str, generation: str, key: str) -> bool:
-    """Say whether one score of a generation is in the table, visible or not."""
-    found = client("dynamodb").get_item(
-        TableName=table, Key={"pk": {"S": f"{generation}#{key}"}, "sk": {"S": "-"}}, ConsistentRead=True
-    )
-    return "Item" in found
+    return [item for page in pages for item in page["Items"]]
 
 
 def lambda_processes(cloud, role: str) -> list[psutil.Process]:

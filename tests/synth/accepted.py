@@ -60,7 +60,7 @@ WILDCARDS = [
     ),
     Wildcard(
         r"s3:(GetObject|PutObject|AbortMultipartUpload|DeleteObject)",
-        _OBJECTS + r"/work/[a-z0-9]+/\*(/(shards|keys|transform|published)/\*)?",
+        _OBJECTS + r"/work/[a-z0-9]+/\*(/(shards|keys|transform|scores|published)/\*)?",
         "A run's working files: their names hold the run and the shard.",
     ),
     Wildcard(

@@ -1,12 +1,13 @@
 """The state machine, read as data. That it runs is shown by the integration tests."""
 
 import json
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from handlers.contract.card import Feature, ModelCard
 from handlers.contract.errors import PERMANENT_RUN_ERRORS
+from handlers.contract.pipeline import PackPartition, PublishShard
 from infra.constructs.pipeline_definition import (
     MACHINE_TIMEOUT_SECONDS,
     SUBSTITUTIONS,
@@ -54,7 +55,7 @@ def test_a_duplicate_touches_nothing():
 
 
 def test_every_step_that_can_fail_is_recorded_before_the_machine_fails():
-    for name in ("Prepare", "Transform", "Publish", "Conclude"):
+    for name in ("Prepare", "Transform", "Publish", "Pack", "Conclude"):
         assert states()[name]["Catch"] == [
             {"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "RecordFailure"}
         ], name
@@ -82,10 +83,22 @@ def test_permanent_errors_are_not_retried_and_others_four_times(name: str):
     assert others[-1]["MaxAttempts"] == 4
 
 
-def test_a_shard_is_retried_like_every_handler():
-    shard = states()["Publish"]["ItemProcessor"]["States"]["PublishShard"]
-    assert shard["Retry"] == states()["Prepare"]["Retry"]
-    assert "Catch" not in shard
+@pytest.mark.parametrize(("name", "step"), [("Publish", "PublishShard"), ("Pack", "PackPartition")])
+def test_a_shard_and_a_partition_are_retried_like_every_handler(name: str, step: str):
+    one = states()[name]["ItemProcessor"]["States"][step]
+    assert one["Retry"] == states()["Prepare"]["Retry"]
+    assert "Catch" not in one
+
+
+def test_nothing_is_packed_before_every_shard_is_published():
+    assert (states()["Publish"]["Next"], states()["Pack"]["Next"]) == ("Pack", "Conclude")
+
+
+def test_the_steps_hand_each_other_what_their_events_say():
+    selected = {
+        name: {key.removesuffix(".$") for key in states()[name]["ItemSelector"]} for name in ("Publish", "Pack")
+    }
+    assert selected == {"Publish": set(get_type_hints(PublishShard)), "Pack": set(get_type_hints(PackPartition))}
 
 
 def test_a_transform_job_that_ran_and_failed_is_not_retried():

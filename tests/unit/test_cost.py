@@ -30,11 +30,12 @@ def test_transform_jobs_cost_their_minutes():
     assert four.usd == pytest.approx(30 * 0.25 * 4 * 0.23)
 
 
-def test_writing_a_million_scores_daily_costs_more_than_scoring_them():
+def test_writing_a_million_scores_daily_costs_less_than_scoring_them():
     lines = bill("precompute")
-    assert lines["table, writes"].usd == pytest.approx(30 * 0.625)  # 18.75
-    assert lines["table, storage"].usd == pytest.approx(30 * 30 / 30.4 * 0.2 * 0.25)
-    assert lines["table, reads"].usd == pytest.approx((0.5 + 0.1) * 0.125)
+    assert lines["table, writes"].usd == pytest.approx(30 * 0.625 * 0.02)  # 0.375
+    assert lines["table, writes"].usd < lines["transform jobs"].usd / 2
+    assert lines["table, storage"].usd == pytest.approx(30 * 30 / 30.4 * 0.02 * 0.25)
+    assert lines["table, reads"].usd == pytest.approx(0.5 * 0.125)
     assert "table, writes" not in bill("batch")
 
 

@@ -20,6 +20,7 @@ def to_card(spec: ModelSpec, *, input_uri: str) -> ModelCard:
         max_bad_fraction=spec.quality.max_bad_fraction,
         retention_seconds=int(spec.keep_scores.total_seconds()),
         max_staleness_seconds=int(spec.max_staleness.total_seconds()),
+        score_precision=spec.score_precision,
         description=spec.description,
         tags=dict(spec.tags),
     )

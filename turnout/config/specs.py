@@ -367,6 +367,11 @@ class ModelSpec(Strict):
     keep_scores: Duration = Field(
         timedelta(days=30), description="How long generations of scores stay in the table; at least `max_staleness`."
     )
+    score_precision: Literal["float64", "float32"] = Field(
+        "float64",
+        description="What lookups keep of a prediction that is a float: every bit, or with `float32` seven digits at "
+        "two thirds of the write units. Results in S3 keep every bit.",
+    )
     tags: dict[str, str] = Field(
         default_factory=dict, description="Tags on every resource of the model's stack, at most 40."
     )

@@ -30,6 +30,7 @@ def test_the_card_carries_what_the_handlers_need(read):
         max_bad_fraction=0.05,
         retention_seconds=90 * 86400,
         max_staleness_seconds=36 * 3600,
+        score_precision="float32",
         description="Who leaves.",
         tags={"team": "growth", "cost centre": "0042", "größe": "kleine"},
     )

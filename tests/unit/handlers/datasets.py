@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handlers.contract.card import Feature, ModelCard
+from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Prepared
 from handlers.logic.preparing import prepare
 from tests.unit.handlers.fakes import FakeObjects
@@ -47,7 +48,7 @@ class Outcome:
 
     def __init__(self, model_card: ModelCard, files: dict[str, bytes], run_id: str = RUN) -> None:
         self.objects = FakeObjects({f"input/m/{name}": body for name, body in files.items()})
-        self.prepared: Prepared = prepare(model_card, run_id, "data", self.objects)
+        self.prepared: Prepared = prepare(model_card, run_id, "data", self.objects, mode=ServingMode.PRECOMPUTE)
         self.wire = model_card.wire_format
 
     @property

@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from handlers.contract.records import Generation, Pointer, Run
+from handlers.logic.buckets import ABSENT, ELSEWHERE, find, key_bytes, place
+from handlers.logic.packing import Packed
 from handlers.logic.ports import ObjectMissing, StoredObject, StoredScore
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -35,6 +37,9 @@ class FakeObjects:
         if (bucket, key) not in self.stored:
             raise ObjectMissing(key)
         return self.stored[bucket, key]
+
+    def get_range(self, bucket: str, key: str, start: int, stop: int) -> bytes:
+        return self.get(bucket, key)[start:stop]
 
     def put(self, bucket: str, key: str, body: bytes | BinaryIO) -> None:
         self.stored[bucket, key] = body if isinstance(body, bytes) else body.read()
@@ -85,23 +90,30 @@ class FakeRecords:
 
 
 class FakeScores:
-    """Scores by (generation, key), kept as JSON text as the real store does."""
+    """A store that forgets nothing: the partitions that were put, by generation, and scores put one by one."""
 
     def __init__(self) -> None:
-        self.stored: dict[tuple[str, str], tuple[str, int]] = {}
+        self.partitions: dict[tuple[str, int], tuple[Packed, int]] = {}
+        self.stored: dict[tuple[str, str], StoredScore] = {}
 
-    def put_shard(self, generation: str, rows: Iterable[tuple[str, Any]], *, expires_at: int) -> int:
-        count = 0
-        for key, prediction in rows:
-            self.stored[generation, key] = json.dumps(prediction, allow_nan=False), expires_at
-            count += 1
-        return count
+    def put_one_by_one(self, generation: str, scores: Mapping[str, Any], *, expires_at: int) -> None:
+        self.stored |= {(generation, key): StoredScore(value, expires_at) for key, value in scores.items()}
 
-    def get(self, generation: str, key: str) -> StoredScore | None:
-        found = self.stored.get((generation, key))
-        return StoredScore(json.loads(found[0]), found[1]) if found else None
+    def put(self, generation: str, partition: int, packed: Packed, *, expires_at: int) -> None:
+        self.partitions[generation, partition] = packed, expires_at
+        self.put_one_by_one(generation, dict(packed.singles), expires_at=expires_at)
 
-    def get_many(self, generation: str, keys: Sequence[str]) -> dict[str, StoredScore]:
+    def get(self, generation: Generation, key: str) -> StoredScore | None:
+        at = place(key_bytes(key), generation.buckets or ())
+        if at is None:
+            return self.stored.get((generation.id, key))
+        packed, expires_at = self.partitions[generation.id, at[0]]
+        prediction = find(dict(packed.bodies)[at[1]], key_bytes(key)) if at[1] in dict(packed.bodies) else ABSENT
+        if prediction is ELSEWHERE:
+            return self.stored[generation.id, key]
+        return None if prediction is ABSENT else StoredScore(prediction, expires_at)
+
+    def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
         return {key: score for key in keys if (score := self.get(generation, key))}
 
 

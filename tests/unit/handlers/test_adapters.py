@@ -22,6 +22,8 @@ from handlers.adapters.score_writing import ROUNDS, WRITE_BATCH, NotAllWritten, 
 from handlers.contract import metrics
 from handlers.contract.errors import StoreUnavailable
 from handlers.contract.records import Generation, Pointer, Run
+from handlers.logic.buckets import hashes, key_bytes, part
+from handlers.logic.packing import pack
 from handlers.logic.ports import ObjectMissing
 from tests.unit.handlers.conftest import BUCKET, TABLE
 
@@ -143,12 +145,29 @@ class TestWriting:
         assert seen[0] <= 5 * WRITE_BATCH
 
 
+def packed(rows):
+    """Return scores of any number as a publisher packs them."""
+    rows = list(rows)
+    return pack([key for key, _ in rows], [prediction for _, prediction in rows])
+
+
+def manifest(run_id=RUN, buckets=None):
+    return Generation(run_id, "v7", "2026-11-23T06:09:30Z", "", 3, 3, 0, 3, "string", "s3://", None, 9, buckets)
+
+
 class TestScoreTable:
     @pytest.fixture
     def scores(self, aws):
         return ScoreTable(client("dynamodb"), TABLE)
 
-    def test_predictions_come_back_equal_in_value_and_type(self, scores):
+    def publish(self, scores, rows, run_id=RUN, expires_at=9):
+        """Put scores as one partition and return the manifest that leads to them."""
+        whole = packed(rows)
+        scores.put(run_id, 0, whole, expires_at=expires_at)
+        return manifest(run_id, [whole.buckets])
+
+    @pytest.mark.parametrize("large", [False, True])
+    def test_predictions_come_back_equal_in_value_and_type(self, scores, large):
         predictions = [
             0.1,
             1,
@@ -162,56 +181,87 @@ class TestScoreTable:
             [0.3, {"a": [1.0]}],
             {},
         ]
+        predictions += ["long" * 1_000] * (12 * large)
         rows = [(str(number), prediction) for number, prediction in enumerate(predictions)]
-        assert scores.put_shard(RUN, rows, expires_at=9) == len(rows)
-        back = [scores.get(RUN, key).prediction for key, _ in rows]
+        generation = self.publish(scores, rows)
+        assert generation.buckets == [0 if large else 1]
+        back = [scores.get(generation, key).prediction for key, _ in rows]
         assert json.dumps(back) == json.dumps(predictions)
         assert math.copysign(1, back[2]) == -1
+
+    def test_a_large_prediction_among_small_ones_stands_alone_and_is_found(self, scores):
+        rows = {"a": "small", "b": "large" * 1_000, "c": 1}
+        generation = self.publish(scores, rows.items())
+        assert generation.buckets == [1]
+        assert len(client("dynamodb").scan(TableName=TABLE)["Items"]) == 2
+        assert {key: scores.get(generation, key).prediction for key in rows} == rows
+        found = scores.get_many(generation, [*rows, "d"])
+        assert {key: score.prediction for key, score in found.items()} == rows
 
     def test_floats_come_back_bit_for_bit(self, scores):
         generator = random.Random(11)
         floats = {str(n): math.ldexp(generator.random() - 0.5, generator.randint(-1060, 1020)) for n in range(500)}
-        scores.put_shard(RUN, floats.items(), expires_at=9)
-        back = scores.get_many(RUN, list(floats))
+        generation = self.publish(scores, floats.items())
+        back = scores.get_many(generation, list(floats))
         assert {key: score.prediction.hex() for key, score in back.items()} == {k: v.hex() for k, v in floats.items()}
 
-    @pytest.mark.parametrize("key", ["00001", "a/b", "a#b", "日本", "100%", " ", "k" * 1_536])
+    @pytest.mark.parametrize("key", ["00001", "a/b", "a#b", "日本", "100%", " ", "0.0", "k" * 1_536])
     def test_any_key_is_just_text(self, scores, key):
-        scores.put_shard(RUN, [(key, 1)], expires_at=9)
-        assert scores.get(RUN, key).prediction == 1
-        assert scores.get_many(RUN, [key, "other"]).keys() == {key}
+        generation = self.publish(scores, [(key, 1)])
+        assert scores.get(generation, key).prediction == 1
+        assert scores.get_many(generation, [key, "other"]).keys() == {key}
 
     def test_generations_lie_side_by_side(self, scores):
-        scores.put_shard("g1", [("a", 1)], expires_at=9)
-        scores.put_shard("g2", [("a", 2), ("b", 3)], expires_at=10)
-        assert (scores.get("g1", "a").prediction, scores.get("g2", "a").prediction) == (1, 2)
-        assert scores.get("g1", "b") is None
-        assert scores.get("g2", "a").expires_at == 10
+        first = self.publish(scores, [("a", 1)], "g1")
+        second = self.publish(scores, [("a", 2), ("b", 3)], "g2", expires_at=10)
+        assert (scores.get(first, "a").prediction, scores.get(second, "a").prediction) == (1, 2)
+        assert scores.get(first, "b") is None
+        assert scores.get(second, "a").expires_at == 10
 
-    def test_writing_again_leaves_the_same_items(self, scores):
-        rows = [(str(number), number / 3) for number in range(60)]
+    def test_a_generation_of_before_there_were_buckets_is_still_read(self, scores):
+        item = {"pk": {"S": f"{RUN}#a"}, "sk": {"S": "-"}, "p": {"S": "0.5"}, "expires_at": {"N": "9"}}
+        client("dynamodb").put_item(TableName=TABLE, Item=item)
+        old = Generation.from_item({k: v for k, v in manifest().to_item().items() if k != "buckets"})
+        assert scores.get(old, "a").prediction == 0.5
+        assert scores.get_many(old, ["a", "b"]).keys() == {"a"}
+
+    def test_writing_again_in_another_order_leaves_the_same_items(self, scores):
+        rows = [(str(number), number / 3) for number in range(2_000)]
         dynamodb = client("dynamodb")
-        scores.put_shard(RUN, rows[:40], expires_at=9)
-        scores.put_shard(RUN, rows, expires_at=9)
+        self.publish(scores, rows)
         first = dynamodb.scan(TableName=TABLE)["Items"]
-        scores.put_shard(RUN, rows, expires_at=9)
+        self.publish(scores, rows[::-1])
         assert sorted(dynamodb.scan(TableName=TABLE)["Items"], key=str) == sorted(first, key=str)
-        assert len(first) == 60
+        assert 1 < len(first) < 20
 
     def test_expiry_is_a_number_of_seconds_as_ttl_wants_it(self, scores):
-        scores.put_shard(RUN, [("a", 1)], expires_at=1_900_000_000)
+        self.publish(scores, [("a", 1)], expires_at=1_900_000_000)
         (item,) = client("dynamodb").scan(TableName=TABLE)["Items"]
         assert item["expires_at"] == {"N": "1900000000"}
 
-    def test_what_is_not_json_is_not_written(self, scores):
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            scores.put_shard(RUN, [("a", math.nan)], expires_at=9)
-
     def test_more_keys_than_one_call_takes_and_keys_that_repeat_are_read(self, scores):
-        scores.put_shard(RUN, [(str(number), number) for number in range(150)], expires_at=9)
-        found = scores.get_many(RUN, [*map(str, range(250)), "7", "7"])
-        assert {key: score.prediction for key, score in found.items()} == {str(n): n for n in range(150)}
-        assert scores.get_many(RUN, []) == {}
+        generation = self.publish(scores, [(str(number), number) for number in range(30_000)])
+        assert generation.buckets[0] > 25
+        keys = [*map(str, range(29_000, 31_000)), "29007", "29007"]
+        found = scores.get_many(generation, keys)
+        assert {key: score.prediction for key, score in found.items()} == {str(n): n for n in range(29_000, 30_000)}
+        assert scores.get_many(generation, []) == {}
+
+    def test_partitions_are_found_by_their_own_numbers_of_buckets(self, scores):
+        rows = {str(number): number for number in range(20_000)}
+        parts = [{}, {}, {}]
+        for key, value in rows.items():
+            parts[part(hashes([key_bytes(key)])[0], 3)][key] = value
+        parts[1] = dict.fromkeys(parts[1], "large" * 300)
+        whole = [pack(list(rows), list(rows.values()), partitions=3) for rows in parts]
+        for number, one in enumerate(whole[::2]):
+            scores.put(RUN, 2 * number, one, expires_at=9)
+        scores.put(RUN, 1, replace(whole[1], singles=whole[1].singles[:50]), expires_at=9)
+        generation = manifest(buckets=[one.buckets for one in whole])
+        assert generation.buckets[1] == 0
+        assert scores.get(generation, next(iter(parts[1]))).prediction == "large" * 300
+        found = scores.get_many(generation, [*parts[0], *parts[2]])
+        assert {key: score.prediction for key, score in found.items()} == parts[0] | parts[2]
 
     def test_a_miss_is_asked_again_consistently_before_it_is_believed(self, aws):
         dynamodb = client("dynamodb", FAST)
@@ -220,7 +270,7 @@ class TestScoreTable:
             stub.add_response("get_item", {}, {"TableName": TABLE, "Key": key, "ConsistentRead": False})
             item = {**key, "p": {"S": "0.5"}, "expires_at": {"N": "9"}}
             stub.add_response("get_item", {"Item": item}, {"TableName": TABLE, "Key": key, "ConsistentRead": True})
-            assert ScoreTable(dynamodb, TABLE).get(RUN, "a").prediction == 0.5
+            assert ScoreTable(dynamodb, TABLE).get(manifest(), "a").prediction == 0.5
             stub.assert_no_pending_responses()
 
     def test_keys_that_dynamodb_leaves_out_are_asked_for_again(self, aws):
@@ -231,7 +281,7 @@ class TestScoreTable:
             left_over = {TABLE: {"Keys": [keys["b"]], "ConsistentRead": False}}
             stub.add_response("batch_get_item", {"Responses": {TABLE: [items["a"]]}, "UnprocessedKeys": left_over})
             stub.add_response("batch_get_item", {"Responses": {TABLE: [items["b"]]}}, {"RequestItems": left_over})
-            assert ScoreTable(dynamodb, TABLE).get_many(RUN, ["a", "b"]).keys() == {"a", "b"}
+            assert ScoreTable(dynamodb, TABLE).get_many(manifest(), ["a", "b"]).keys() == {"a", "b"}
 
     def test_a_store_that_leaves_keys_out_for_ever_is_unavailable(self, aws, monkeypatch):
         monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -241,7 +291,7 @@ class TestScoreTable:
                 return {"Responses": {}, "UnprocessedKeys": RequestItems}
 
         with pytest.raises(StoreUnavailable):
-            ScoreTable(Starved(), TABLE).get_many(RUN, ["a"])
+            ScoreTable(Starved(), TABLE).get_many(manifest(), ["a"])
 
     @pytest.mark.parametrize(
         "code", ["ProvisionedThroughputExceededException", "InternalServerError", "AccessDeniedException"]
@@ -252,7 +302,7 @@ class TestScoreTable:
                 raise ClientError({"Error": {"Code": code, "Message": "table 123"}}, "GetItem")
 
         with pytest.raises(StoreUnavailable) as unavailable:
-            ScoreTable(Broken(), TABLE).get(RUN, "a")
+            ScoreTable(Broken(), TABLE).get(manifest(), "a")
         assert "123" not in unavailable.value.message
         assert code in repr(unavailable.value.__cause__)
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,7 +36,10 @@ class World:
         self.records.put_generation(manifest(OLD, "2026-11-22T06:09:00Z"))
         self.records.current = Pointer(results=OLD, scores=OLD, previous_scores=OLDER, revision=4)
         for shard in self.event["published"]:
-            self.receipt(shard["index"], shard["rows_scored"], shard["rows_published"])
+            self.receipt(shard["index"], shard["rows_scored"])
+        for part in self.event["packed"]:
+            key = layout.partition_receipt_key("m", RUN, part["partition"])
+            self.objects.put("data", key, json.dumps(part).encode())
         self.conclusion = Conclusion(
             card=card(retention_seconds=86_400),
             mode=mode,
@@ -47,8 +51,8 @@ class World:
             clock=self.clock,
         )
 
-    def receipt(self, index, scored, published):
-        body = f'{{"index": {index}, "rows_scored": {scored}, "rows_published": {published}}}'
+    def receipt(self, index, scored):
+        body = f'{{"index": {index}, "rows_scored": {scored}}}'
         self.objects.put("data", layout.receipt_key("m", RUN, index), body.encode())
 
     def conclude(self, changed=None):
@@ -73,6 +77,7 @@ class TestSuccess:
             results_uri=f"s3://data/results/m/date=2026-11-23/run={RUN}/",
             quarantine_uri=f"s3://data/quarantine/churn/run={RUN}/rows.jsonl",
             expires_at=int(datetime(2026, 11, 24, 6, 9, 12, tzinfo=UTC).timestamp()),
+            buckets=[1],
         )
 
     def test_the_first_run_of_a_model_becomes_visible_too(self):
@@ -102,9 +107,7 @@ class TestSuccess:
 
     def test_a_mode_without_lookups_shows_results_and_leaves_scores_alone(self):
         world = World(ServingMode.BATCH)
-        for shard in world.event["published"]:
-            shard["rows_published"] = 0
-            world.receipt(shard["index"], shard["rows_scored"], 0)
+        world.event["packed"] = world.event["prepared"]["partitions"] = []
         assert world.conclude()["visible"] is True
         assert world.records.current == Pointer(results=RUN, scores=OLD, previous_scores=OLDER, revision=5)
 
@@ -186,7 +189,8 @@ class TestVerification:
         [
             (lambda e: e["prepared"].update(rows_in=11), "rows in 11 is not scored + quarantined 10"),
             (lambda e: e["prepared"].update(rows_valid=9), "rows valid 9 is not scored 8"),
-            (lambda e: e["published"][0].update(rows_published=4), "rows to look up 8 is not published 7"),
+            (lambda e: e["packed"][0].update(rows_published=7), "rows to look up 8 is not published 7"),
+            (lambda e: e["packed"].pop(), "partitions planned [0] is not packed []"),
             (lambda e: e["published"].pop(), "shards prepared [0, 1] is not shards published [0]"),
             (lambda e: e["published"].append(e["published"][0]), "shards published [0, 0, 1]"),
         ],
@@ -206,7 +210,7 @@ class TestVerification:
         world.objects.delete("data", [layout.receipt_key("m", RUN, 1)])
         with pytest.raises(VerificationFailed, match="receipts"):
             world.conclude()
-        world.receipt(1, 3, 2)
+        world.receipt(1, 2)
         with pytest.raises(VerificationFailed, match="receipts"):
             world.conclude()
         assert world.records.current.results == OLD

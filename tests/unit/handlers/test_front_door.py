@@ -94,7 +94,7 @@ class TestHits:
     def test_a_new_generation_is_seen_after_two_seconds_at_most_and_the_pointer_is_not_read_more_often(self, world):
         world.lookup("00001")
         world.records.put_generation(manifest(NEXT))
-        world.scores.put_shard(NEXT, [("00001", 0.75)], expires_at=EXPIRES)
+        world.scores.put_one_by_one(NEXT, {"00001": 0.75}, expires_at=EXPIRES)
         world.records.current = Pointer(results=NEXT, scores=NEXT, previous_scores=RUN, revision=2)
         world.clock.advance(POINTER_SECONDS - 0.001)
         assert world.lookup("00001").body["generation"] == RUN
@@ -116,7 +116,7 @@ class TestMisses:
         assert answered.counts[metrics.ERRORS] == 0
 
     def test_a_score_that_has_expired_is_not_served(self, world):
-        world.scores.put_shard(RUN, [("old", 1)], expires_at=int(world.clock.now.timestamp()))
+        world.scores.put_one_by_one(RUN, {"old": 1}, expires_at=int(world.clock.now.timestamp()))
         assert world.lookup("old").status == 404
 
     def test_nothing_is_served_before_the_first_run(self, world):

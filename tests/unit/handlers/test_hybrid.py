@@ -64,7 +64,7 @@ class TestWhereAnswersComeFrom:
     def test_a_newer_generation_wins_over_a_remembered_answer(self, world):
         world.post(new())
         world.records.put_generation(manifest(NEXT))
-        world.scores.put_shard(NEXT, [("new", 0.75)], expires_at=EXPIRES)
+        world.scores.put_one_by_one(NEXT, {"new": 0.75}, expires_at=EXPIRES)
         world.records.current = Pointer(results=NEXT, scores=NEXT, revision=2)
         world.clock.advance(3)
         answered = world.post(new())

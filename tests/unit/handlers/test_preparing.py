@@ -10,6 +10,7 @@ import pytest
 
 from handlers.contract.card import Feature
 from handlers.contract.errors import EmptyInput, MissingColumns, TooManyBadRows, UnreadableInput, WrongColumnType
+from handlers.contract.modes import ServingMode
 from handlers.logic.preparing import prepare
 from tests.unit.handlers.datasets import RUN, Outcome, card, csv_text, jsonlines, parquet
 from tests.unit.handlers.fakes import FakeObjects
@@ -41,6 +42,7 @@ class TestShards:
             "quarantine_uri": None,
             "reasons": {},
             "shards": [{"index": 0, "rows": 2}],
+            "partitions": [0],
         }
 
     def test_features_stand_in_the_order_of_the_schema_whatever_the_order_in_the_file(self):
@@ -104,9 +106,9 @@ class TestShards:
     def test_preparing_again_leaves_nothing_of_the_first_attempt(self):
         files = {"input/m/f": parquet({"id": pa.array(range(4_000)), "x": pa.array([0.5] * 4_000)})}
         objects = FakeObjects(files)
-        assert len(prepare(card(), RUN, "data", objects)["shards"]) == 2
+        assert len(prepare(card(), RUN, "data", objects, mode=ServingMode.PRECOMPUTE)["shards"]) == 2
         objects.put("data", "input/m/f", parquet(GOOD))
-        again = prepare(card(), RUN, "data", objects)
+        again = prepare(card(), RUN, "data", objects, mode=ServingMode.PRECOMPUTE)
         names = [stored.key for stored in objects.list("data", f"work/m/{RUN}/")]
         assert len(again["shards"]) == 1
         assert names == [f"work/m/{RUN}/keys/shard-00000.parquet", f"work/m/{RUN}/shards/shard-00000.csv"]
@@ -382,7 +384,7 @@ class TestDataSet:
         objects = FakeObjects({"input/churn/f": parquet(GOOD), "input/churn2/f": b"junk"})
         model = card()
         model = type(model)(**{**model.__dict__, "input_uri": "s3://data/input/churn"})
-        assert prepare(model, RUN, "data", objects)["rows_in"] == 2
+        assert prepare(model, RUN, "data", objects, mode=ServingMode.PRECOMPUTE)["rows_in"] == 2
 
     @pytest.mark.parametrize(
         "files",
@@ -460,7 +462,7 @@ class TestDataSet:
         rows = [{"id": str(n), "x": 1.0 if n < 6 else math.nan} for n in range(10)]
         objects = FakeObjects({"input/m/f": parquet(rows)})
         with pytest.raises(TooManyBadRows) as stopped:
-            prepare(card(max_bad_fraction=0.25), RUN, "data", objects)
+            prepare(card(max_bad_fraction=0.25), RUN, "data", objects, mode=ServingMode.PRECOMPUTE)
         uri = f"s3://data/quarantine/m/run={RUN}/rows.jsonl"
         assert stopped.value.message == (
             "4 of 10 rows (40.00%) are bad, 25.00% are allowed; most frequent reasons: nan 4; "

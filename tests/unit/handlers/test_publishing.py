@@ -2,18 +2,21 @@ import io
 import json
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from handlers.contract.errors import IncompleteOutput
+from handlers.contract.errors import IncompleteOutput, VerificationFailed
 from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.contract.records import Generation
 from handlers.logic.joining import join, scalar
+from handlers.logic.ports import StoredScore
 from handlers.logic.publishing import Publisher
 from handlers.logic.results import prediction_column
-from handlers.logic.scores import KEEPS_SCORES
+from handlers.logic.scores import KEEPS_SCORES, partitions
 from tests.unit.handlers.datasets import card
 from tests.unit.handlers.fakes import FakeObjects, FakeScores, event
 
@@ -138,14 +141,25 @@ class TestResults:
 
 
 class World:
-    def __init__(self, mode=ServingMode.PRECOMPUTE, **settings):
+    def __init__(self, **settings):
         files = {
             f"work/m/{RUN}/transform/shard-00000.csv.out": b"1,0.1\n3,0.3\n4,0.4\n6,0.6\n8,0.8\n",
             f"work/m/{RUN}/keys/shard-00000.parquet": sidecar([1, 3, 4, 6, 8], ["a", "b", "00001", "ü/%", "e"]),
         }
         self.objects, self.scores = FakeObjects(files), FakeScores()
         model = card(prediction="risk", retention_seconds=1_000, **settings)
-        self.publisher = Publisher(model, mode, "v7", "data", self.objects, self.scores)
+        self.publisher = Publisher(model, "v7", "data", self.objects, self.scores)
+
+    def publish(self, **changes):
+        """Publish and pack as the state machine does; return both receipts."""
+        published = self.publisher.publish(event("publish_shard", **changes))
+        shards = [changes.get("shard", {"index": 0, "rows": 5})]
+        return published, self.publisher.pack(event("pack_partition", shards=shards))
+
+    def score(self, key):
+        packed, _ = self.scores.partitions[RUN, 0]
+        generation = Generation(RUN, "v7", "", "", 5, 5, 0, 5, "string", "s3://", None, 9, [packed.buckets])
+        return self.scores.get(generation, key)
 
     @property
     def results(self):
@@ -157,7 +171,7 @@ class World:
 class TestPublish:
     def test_results_carry_key_prediction_moment_and_version(self):
         world = World()
-        assert world.publisher.publish(event("publish_shard")) == {"index": 0, "rows_scored": 5, "rows_published": 5}
+        assert world.publisher.publish(event("publish_shard")) == {"index": 0, "rows_scored": 5}
         table = world.results
         assert table.schema == pa.schema(
             {
@@ -176,51 +190,85 @@ class TestPublish:
 
     def test_scores_are_kept_under_the_run_with_the_moment_they_expire(self):
         world = World()
-        world.publisher.publish(event("publish_shard"))
+        _, packed = world.publish()
+        assert packed == {"partition": 0, "rows_published": 5, "buckets": 1, "items": 1}
         scored_at = int(datetime(2026, 11, 23, 6, 9, 12, tzinfo=UTC).timestamp())
-        assert world.scores.stored[RUN, "ü/%"] == ("0.6", scored_at + 1_000)
-        assert len(world.scores.stored) == 5
+        assert world.score("ü/%") == StoredScore(0.6, scored_at + 1_000)
+        assert world.score("absent") is None
 
     def test_a_mode_without_lookups_keeps_no_scores(self):
-        world = World(ServingMode.BATCH)
-        assert world.publisher.publish(event("publish_shard"))["rows_published"] == 0
-        assert world.scores.stored == {}
+        world = World()
+        world.publisher.publish(event("publish_shard", partitions=[]))
+        assert world.scores.partitions == {}
+        assert not [key for key in world.objects.writes if "/scores/" in key]
         assert len(world.results) == 5
 
     def test_integer_keys_stay_integers_in_parquet_and_are_text_in_the_store(self):
         world = World()
         world.objects.put("data", f"work/m/{RUN}/keys/shard-00000.parquet", sidecar([1, 3, 4, 6, 8], [5, 6, 7, 8, 9]))
-        world.publisher.publish(event("publish_shard", key_type="integer"))
+        world.publish(key_type="integer")
         assert world.results["id"].to_pylist() == [5, 6, 7, 8, 9]
-        assert world.scores.get(RUN, "7").prediction == 0.4
+        assert world.score("7").prediction == 0.4
 
     def test_the_receipt_is_written_last_and_publishing_again_changes_nothing(self):
         world = World()
-        first = world.publisher.publish(event("publish_shard"))
-        after_first = dict(world.objects.stored), dict(world.scores.stored)
-        assert world.objects.writes[-1] == f"work/m/{RUN}/published/shard-00000.json"
-        assert json.loads(world.objects.get("data", world.objects.writes[-1])) == first
-        assert world.publisher.publish(event("publish_shard")) == first
-        assert (world.objects.stored, world.scores.stored) == after_first
+        published, packed = world.publish()
+        after_first = dict(world.objects.stored), dict(world.scores.partitions)
+        assert world.objects.writes[-2:] == [
+            f"work/m/{RUN}/published/shard-00000.json",
+            f"work/m/{RUN}/published/partition-00000.json",
+        ]
+        assert [json.loads(world.objects.get("data", key)) for key in world.objects.writes[-2:]] == [published, packed]
+        assert world.publish() == (published, packed)
+        assert (world.objects.stored, world.scores.partitions) == after_first
 
     def test_a_store_that_breaks_leaves_no_receipt_and_the_retry_completes(self):
         world = World()
-        whole = world.scores.put_shard
+        whole = world.scores.put
 
-        def broken(generation, rows, *, expires_at):
-            whole(generation, list(rows)[:2], expires_at=expires_at)
+        def broken(generation, partition, packed, *, expires_at):
+            whole(generation, partition, replace(packed, bodies=[]), expires_at=expires_at)
             raise ConnectionError("gone")
 
-        world.scores.put_shard = broken
+        world.scores.put = broken
         with pytest.raises(ConnectionError):
-            world.publisher.publish(event("publish_shard"))
-        assert ("data", f"work/m/{RUN}/published/shard-00000.json") not in world.objects.stored
-        assert len(world.scores.stored) == 2
-        world.scores.put_shard = whole
+            world.publish()
+        assert ("data", f"work/m/{RUN}/published/partition-00000.json") not in world.objects.stored
+        world.scores.put = whole
         untouched = World()
-        untouched.publisher.publish(event("publish_shard"))
+        untouched.publish()
+        world.publish()
+        assert world.objects.stored == untouched.objects.stored
+        assert world.scores.partitions == untouched.scores.partitions
+
+    def test_partitions_take_the_keys_of_every_shard_and_each_key_once(self):
+        world, partitions = World(), [0, 1, 2]
+        keys = [f"k{number}" for number in range(900)]
+        shards = [{"index": index, "rows": 300} for index in range(3)]
+        for index in range(3):
+            rows = list(range(300 * index, 300 * index + 300))
+            output = "".join(f"{row},{row / 7!r}\n" for row in rows)
+            world.objects.put("data", f"work/m/{RUN}/transform/shard-0000{index}.csv.out", output.encode())
+            world.objects.put(
+                "data", f"work/m/{RUN}/keys/shard-0000{index}.parquet", sidecar(rows, [keys[row] for row in rows])
+            )
+            world.publisher.publish(event("publish_shard", shard=shards[index], partitions=partitions))
+        receipts = [
+            world.publisher.pack(event("pack_partition", partition=number, partitions=partitions, shards=shards))
+            for number in partitions
+        ]
+        assert sum(receipt["rows_published"] for receipt in receipts) == 900
+        assert min(receipt["rows_published"] for receipt in receipts) > 200
+        buckets = [receipt["buckets"] for receipt in receipts]
+        generation = Generation(RUN, "v7", "", "", 900, 900, 0, 900, "string", "s3://", None, 9, buckets)
+        assert [world.scores.get(generation, key).prediction for key in keys] == [row / 7 for row in range(900)]
+
+    def test_a_key_in_two_shards_stops_the_run(self):
+        world = World()
         world.publisher.publish(event("publish_shard"))
-        assert (world.objects.stored, world.scores.stored) == (untouched.objects.stored, untouched.scores.stored)
+        with pytest.raises(VerificationFailed, match="5 keys were scored more than once"):
+            world.publisher.pack(event("pack_partition", shards=[{"index": 0, "rows": 5}] * 2))
+        assert world.scores.partitions == {}
 
     def test_an_output_that_is_not_there_is_named(self):
         world = World()
@@ -240,9 +288,16 @@ class TestPublish:
         world.objects.put("data", f"work/m/{RUN}/keys/shard-00000.parquet", sidecar(rows, [str(row) for row in rows]))
         lines = "".join(f"{row},{value!r}\n" for row, value in zip(rows, floats, strict=True))
         world.objects.put("data", f"work/m/{RUN}/transform/shard-00000.csv.out", lines.encode())
-        world.publisher.publish(event("publish_shard", shard={"index": 0, "rows": 2_000}))
-        assert [world.scores.get(RUN, str(row)).prediction for row in rows] == floats
+        world.publish(shard={"index": 0, "rows": 2_000})
+        assert [world.score(str(row)).prediction for row in rows] == floats
         assert world.results["risk"].to_pylist() == floats
+
+
+def test_a_run_is_packed_by_a_function_for_each_million_rows_and_by_none_where_no_scores_are_kept():
+    assert partitions(ServingMode.PRECOMPUTE, 0) == partitions(ServingMode.HYBRID, 1_000_000) == [0]
+    assert partitions(ServingMode.PRECOMPUTE, 1_000_001) == [0, 1]
+    assert len(partitions(ServingMode.PRECOMPUTE, 100_000_000)) == 100
+    assert partitions(ServingMode.BATCH, 5) == []
 
 
 def test_the_table_of_modes_that_keep_scores_covers_what_can_be_deployed():

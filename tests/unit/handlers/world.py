@@ -51,7 +51,7 @@ class World:
         self.numbers = count()
         self.records.put_generation(manifest(key_type=key_type))
         self.records.current = Pointer(results=RUN, scores=RUN, revision=1)
-        self.scores.put_shard(RUN, (scores or {"00001": 0.25, "00002": [1, "x"]}).items(), expires_at=EXPIRES)
+        self.scores.put_one_by_one(RUN, scores or {"00001": 0.25, "00002": [1, "x"]}, expires_at=EXPIRES)
         self.door = Door(
             stage="dev",
             model="churn",

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Container]]:
     """Start containers from a script's text (or a ready model folder) and end them after the test."""
     running: list[Container] = []
 
-    def begin(script: str | None = None, model_dir: Path | None = None, **environ: str) -> Container:
+    def begin(
+        script: str | None = None, model_dir: Path | None = None, arguments: Sequence[str] = (), **environ: str
+    ) -> Container:
         folder = model_dir or tmp_path / "model"
         if script is not None:
             (folder / "code").mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Container]]:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, str(SERVE)], env=inherited | own | environ, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, str(SERVE), *arguments],
+                env=inherited | own | environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         running.append(Container(process, log_path))
         return running[-1]

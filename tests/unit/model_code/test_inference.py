@@ -133,9 +133,17 @@ def test_the_container_gives_the_sample_predictions_by_every_route(start, traine
     assert (refused.status, json.loads(refused.body)["error"]["message"]) == (400, "rows have 2 values instead of 9")
 
 
+def is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
 def imports_of(path: Path) -> set[str]:
+    return imports_in(ast.parse(path.read_text()))
+
+
+def imports_in(tree: ast.AST) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -147,8 +155,18 @@ def test_the_script_imports_nothing_that_awss_container_lacks():
     assert imports_of(MODEL_CODE / "churn/inference.py") <= {"joblib", "numpy", "sklearn"}
 
 
-def test_the_server_needs_the_standard_library_alone():
+def test_the_server_starts_with_the_standard_library_alone():
     modules = {path.stem for path in (MODEL_CODE / "server").glob("*.py")}
     for path in (MODEL_CODE / "server").glob("*.py"):
-        beyond = imports_of(path) - modules
-        assert beyond <= ({"numpy"} if path.name == "serving_codecs.py" else set()), path.name
+        assert imports_of(path) - modules <= {"numpy", "pyarrow"}, path.name
+        at_import = ast.Module([node for node in ast.parse(path.read_text()).body if is_import(node)], [])
+        assert imports_in(at_import) <= modules, path.name
+
+
+def test_a_script_without_numpy_is_served_without_numpy(start):
+    script = """
+import sys
+model_fn = lambda model_dir: None
+transform_fn = lambda model, body, content_type, accept: str({"numpy", "pyarrow"} & set(sys.modules))
+"""
+    assert start(script).ready().post("1").text == "set()"

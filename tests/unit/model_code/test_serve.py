@@ -1,13 +1,17 @@
 """The container's contract with SageMaker, checked on the real process."""
 
+import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ECHO = """
@@ -140,7 +144,7 @@ def test_execution_parameters_say_what_the_server_really_does(start):
     container = start(ECHO).ready()
     told = json.loads(container.request("GET", "/execution-parameters").body)
     assert told == {
-        "MaxConcurrentTransforms": os.cpu_count(),
+        "MaxConcurrentTransforms": len(os.sched_getaffinity(0)),
         "BatchStrategy": "MULTI_RECORD",
         "MaxPayloadInMB": 6,
     }
@@ -294,6 +298,8 @@ def test_a_body_over_a_gigabyte_is_refused_and_one_of_a_gigabyte_is_not(start, s
         (b"GET /nowhere HTTP/1.1\r\n\r\n", 404, "unknown_path"),
         (b"BREW /ping HTTP/1.1\r\n\r\n", 501, "bad_request"),
         (b"nonsense\r\n\r\n", 400, "bad_request"),
+        (b"GET /ping HTTP/1.1\r\nno colon\r\n\r\n", 400, "bad_request"),
+        (b"GET /ping HTTP/1.1\r\nX: " + b"x" * 20_000, 431, "bad_request"),
     ],
 )
 def test_malformed_requests_are_answered_in_json_and_do_no_harm(start, raw, status, code):
@@ -315,6 +321,161 @@ def test_pings_are_answered_while_every_thread_predicts(start, gate):
     gate.touch()
     running.join(30)
     assert running.response.text == "done"
+
+
+def until_read(container):
+    """Wait until the server has taken up all that was sent on connections that stood already: two turns later."""
+    for _ in range(2):
+        assert container.ping() == 200
+
+
+ROW_BY_ROW = (
+    GATED
+    + """
+import numpy as np
+sizes = []
+
+def model_fn(model_dir):
+    return np.array([0.5, 0.25])
+
+def predict_fn(data, model):
+    sizes.append(len(data))
+    if len(sizes) == 1:
+        wait_for_gate()
+    if (data == 13).any():
+        raise KeyError("thirteen")
+    return (data * model).sum(axis=1)
+
+def output_fn(prediction, accept):
+    return f"{prediction.tolist()} of {sizes[-1]}"
+
+ROW_BY_ROW = True
+"""
+)
+
+
+def answers_behind_a_first(container, gate, bodies):
+    """Return the answers to bodies that waited while a first request held the only thread."""
+    connections = [container.connect() for _ in bodies]
+    for connection in connections:
+        connection.connect()
+    first = Later(container, "[[1, 1]]")
+    container.until(lambda: reached(gate), "the first prediction")
+    for connection, body in zip(connections, bodies, strict=True):
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+    until_read(container)
+    gate.touch()
+    first.join(30)
+    return [((answer := connection.getresponse()).status, answer.read().decode()) for connection in connections]
+
+
+def test_requests_that_wait_share_a_prediction_and_each_gets_its_own_rows(start, gate):
+    container = start(ROW_BY_ROW, SAGEMAKER_MODEL_SERVER_WORKERS="1").ready()
+    answers = answers_behind_a_first(container, gate, ["[[2, 2]]", "[[3, 3], [4, 4]]", "[[0, 1]]"])
+    assert answers == [(200, "[1.5] of 4"), (200, "[2.25, 3.0] of 4"), (200, "[0.25] of 4")]
+    container.until(lambda: "3 x POST /invocations 200" in container.log, "one line for all three")
+
+
+def test_a_bad_request_among_those_that_wait_harms_itself_only(start, gate):
+    container = start(ROW_BY_ROW, SAGEMAKER_MODEL_SERVER_WORKERS="1").ready()
+    answers = answers_behind_a_first(container, gate, ["[[2, 2]]", "[[13, 1]]", "[[3", "[[0, 1]]", "[[1, 2, 3]]"])
+    assert [status for status, _ in answers] == [200, 500, 400, 200, 500]
+    assert [answers[0][1], answers[3][1]] == ["[1.5] of 1", "[0.25] of 1"]
+
+
+def test_a_script_that_does_not_say_so_predicts_each_request_alone(start, gate):
+    script = ROW_BY_ROW.replace("ROW_BY_ROW = True", "")
+    container = start(script, SAGEMAKER_MODEL_SERVER_WORKERS="1").ready()
+    answers = answers_behind_a_first(container, gate, ["[[2, 2]]", "[[0, 1]]"])
+    assert answers == [(200, "[1.5] of 1"), (200, "[0.25] of 1")]
+
+
+def test_more_than_may_wait_are_told_at_once_when_to_come_again(start, gate):
+    container = start(SLOW_PREDICT, SAGEMAKER_MODEL_SERVER_WORKERS="1", TURNOUT_MAX_WAITING="2").ready()
+    running = [Later(container, "in the thread")]
+    container.until(lambda: reached(gate), "the first prediction")
+    waiting = [container.connect() for _ in range(2)]
+    for connection in waiting:
+        connection.request("POST", "/invocations", "waits")
+    until_read(container)
+    refused = container.post("one too many")
+    assert (refused.status, error_of(refused)["code"]) == (503, "busy")
+    assert refused.headers["Retry-After"] == "1"
+    gate.touch()
+    running[0].join(30)
+    assert [connection.getresponse().read() for connection in waiting] == [b"done", b"done"]
+    assert container.post("there is room again").text == "done"
+
+
+def test_hundreds_of_callers_at_once_are_all_answered_and_none_harms_the_server(start):
+    container = start(ECHO, TURNOUT_MAX_WAITING="50").ready()
+    connections = [container.connect() for _ in range(300)]
+    for connection in connections:
+        connection.request("POST", "/invocations", "x" * 1000)
+    statuses = [connection.getresponse().status for connection in connections]
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 50
+    assert container.post("12").status == 200
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(start):
+    one = b"POST /invocations HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n%s"
+    sent = b"".join(one % (size, b"x" * size) for size in (3, 1, 40_000, 2)) + b"GET /ping HTTP/1.1\r\n\r\n"
+    answer = raw_exchange(start(ECHO).ready(), sent)
+    assert re.findall(rb"application/json (\d+)", answer) == [b"3", b"1", b"40000", b"2"]
+    assert answer.count(b"HTTP/1.1 200 OK") == 5
+
+
+def test_a_caller_who_asks_first_is_told_to_go_ahead(start):
+    container = start(ECHO).ready()
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert b"200 OK" in connection.recv(1000)
+
+
+def test_a_body_that_stops_arriving_is_refused(start):
+    container = start(ECHO, SAGEMAKER_MODEL_SERVER_TIMEOUT="1").ready()
+    with socket.create_connection(("127.0.0.1", container.port), timeout=10) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 3\r\n\r\nab")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"body_timeout" in answer
+
+
+def test_a_script_without_a_warm_up_is_warmed_up_with_a_row_of_zeros(start):
+    script = """
+import numpy as np
+class Model:
+    n_features_in_ = 3
+    def predict(self, data):
+        print("predicted", data.tolist())
+        return data.sum(axis=1)
+model_fn = lambda d: Model()
+"""
+    container = start(script).ready()
+    log = container.log
+    assert log.index("predicted [[0.0, 0.0, 0.0]]") < log.index("ready:")
+
+
+def test_a_script_that_cannot_take_the_guessed_row_serves_all_the_same(start):
+    script = "class Model: n_features_in_ = 3\nmodel_fn = lambda d: Model()\npredict_fn = lambda data, model: data['x']"
+    container = start(script).ready()
+    assert "no warm-up: a row of 3 zeros fails" in container.log
+
+
+def test_columnar_hooks_serve_parquet_in_and_out(start):
+    script = "class M:\n    predict = staticmethod(lambda data: data[:, 0] - data[:, 1])\nmodel_fn = lambda d: M"
+    container = start(script, TURNOUT_HOOKS="columnar", TURNOUT_FEATURES="a,b").ready()
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"b": [1.0, 2.0], "key": ["x", "y"], "a": [1.5, 9.0]}), stream)
+    kind = "application/vnd.apache.parquet"
+    answer = container.post(stream.getvalue(), Content_Type=kind, Accept=kind)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+    assert pq.read_table(io.BytesIO(answer.body)).to_pydict() == {"prediction": [0.5, 7.0]}
+    assert container.post("1.5,1\n", Content_Type="text/csv", Accept="text/csv").text == "0.5\n"
+    assert container.post("1.5\n", Content_Type="text/csv").status == 400
 
 
 def test_sigterm_finishes_what_is_in_flight_takes_nothing_new_and_exits_0(start, gate):

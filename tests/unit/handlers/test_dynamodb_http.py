@@ -1,0 +1,313 @@
+"""Our own DynamoDB client: signatures against botocore's, the rest against a server that misbehaves on purpose."""
+
+import base64
+import json
+import socket
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.adapters import dynamodb_http
+from handlers.adapters.dynamodb_http import TRIES, DynamoDBReads, reader
+from handlers.adapters.score_table import ScoreTable
+from handlers.adapters.sigv4 import Signer
+from handlers.adapters.store_errors import CallFailed
+from handlers.contract.errors import StoreUnavailable
+from handlers.contract.records import Generation
+
+HERE = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-central-1"}
+
+printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+spaced = st.lists(printable, min_size=1, max_size=4).map("  ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    credentials=st.tuples(printable, printable, st.none() | printable),
+    region=st.from_regex(r"[a-z]{2}-[a-z]{4,9}-[1-9]", fullmatch=True),
+    service=st.sampled_from(["dynamodb", "sagemaker"]),
+    host=st.from_regex(r"[a-z0-9.-]{1,30}(:[1-9][0-9]{3})?", fullmatch=True),
+    headers=st.dictionaries(st.from_regex(r"x-amz-[a-z]{1,9}-[a-z]{1,9}", fullmatch=True), spaced, max_size=4),
+    body=st.binary(max_size=200),
+    moment=st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)),
+)
+def test_signatures_are_those_of_botocore(credentials, region, service, host, headers, body, moment):
+    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+    headers = {"content-type": "application/x-amz-json-1.0", "host": host, **headers}
+    signed = Signer(*credentials, region, service).headers(headers, body, stamp)
+    request = AWSRequest("POST", f"https://{host}/", data=body, headers=headers)
+    theirs = SigV4Auth(Credentials(*credentials), service, region)
+    request.context["timestamp"] = stamp
+    request.headers["X-Amz-Date"] = stamp
+    if credentials[2]:
+        request.headers["X-Amz-Security-Token"] = credentials[2]
+    text = theirs.string_to_sign(request, theirs.canonical_request(request))
+    assert signed["authorization"].endswith(f"Signature={theirs.signature(text, request)}")
+    listed = theirs.signed_headers(theirs.headers_to_sign(request))
+    assert f"SignedHeaders={listed}, " in signed["authorization"]
+    assert f"Credential={theirs.scope(request)}, " in signed["authorization"]
+
+
+def test_the_key_of_another_day_is_another():
+    signer = Signer("a", "s", None, "eu-central-1", "dynamodb")
+    first = signer.headers({"host": "h"}, b"", "20261123T235959Z")
+    second = signer.headers({"host": "h"}, b"", "20261124T000000Z")
+    fresh = Signer("a", "s", None, "eu-central-1", "dynamodb").headers({"host": "h"}, b"", "20261124T000000Z")
+    assert first["authorization"] != second["authorization"] == fresh["authorization"]
+
+
+def answer(body, status=200, headers=""):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(raw)}\r\n{headers}\r\n".encode() + raw
+
+
+CLOSE, HANG = "close", "hang"
+
+
+class Server:
+    """Plays a script, a step for each request: bytes to answer (in one piece or several), or CLOSE, or HANG."""
+
+    def __init__(self, *script):
+        self.script, self.requests, self.connections = list(script), [], 0
+        self.released = threading.Event()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def close(self):
+        self.released.set()
+        self.listening.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._play, args=(connection,), daemon=True).start()
+
+    def _play(self, connection):
+        with connection:
+            while head := self._request(connection):
+                self.requests.append(head)
+                step = self.script.pop(0)
+                if step is HANG:
+                    self.released.wait(10)
+                    return
+                pieces = [] if step is CLOSE else step if isinstance(step, list) else [step]
+                for piece in pieces:
+                    connection.sendall(piece)
+                if step is CLOSE or (self.script and self.script[0] == "then close" and self.script.pop(0)):
+                    return
+
+    def _request(self, connection):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (more := connection.recv(65_536)):
+                return None
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += connection.recv(65_536)
+        return head.decode(), json.loads(body)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*script):
+        servers.append(Server(*script))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def client_of(server, **settings):
+    signer = Signer("a", "s", None, "eu-central-1", "dynamodb")
+    pauses = []
+    client = DynamoDBReads(signer, server.url, sleep=pauses.append, **settings)
+    client.pauses = pauses
+    return client
+
+
+ITEM = {"Item": {"p": {"S": "ü"}}}
+
+
+class TestConnection:
+    def test_a_request_is_what_dynamodb_wants(self, serve):
+        server = serve(answer(ITEM))
+        assert client_of(server).get_item(TableName="t", Key={"pk": {"S": "ü"}}) == ITEM
+        head, body = server.requests[0]
+        assert head.startswith("POST / HTTP/1.1\r\n")
+        assert "x-amz-target: DynamoDB_20120810.GetItem" in head
+        assert "content-type: application/x-amz-json-1.0" in head
+        assert body == {"TableName": "t", "Key": {"pk": {"S": "ü"}}}
+
+    def test_one_connection_serves_many_requests(self, serve):
+        server = serve(*[answer(ITEM)] * 5)
+        client = client_of(server)
+        assert [client.get_item() for _ in range(5)] == [ITEM] * 5
+        assert server.connections == 1
+
+    def test_a_connection_that_died_while_we_were_frozen_is_replaced_without_a_pause(self, serve):
+        server = serve(answer(ITEM), "then close", answer(ITEM))
+        client = client_of(server)
+        assert [client.get_item(), client.get_item()] == [ITEM, ITEM]
+        assert (server.connections, client.pauses) == (2, [])
+
+    def test_a_connection_that_is_announced_to_close_is_not_used_again(self, serve):
+        server = serve(answer(ITEM, headers="Connection: close\r\n"), answer(ITEM))
+        client = client_of(server)
+        assert [client.get_item(), client.get_item()] == [ITEM, ITEM]
+        assert server.connections == 2
+
+    def test_an_answer_may_come_in_pieces(self, serve):
+        large = {"Item": {"p": {"S": "x" * 200_000}}}
+        whole = answer(large)
+        server = serve([whole[:7], whole[7:30], whole[30:90_000], whole[90_000:]])
+        assert client_of(server).get_item() == large
+
+    @pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"what\r\n\r\n"])
+    def test_what_is_no_answer_is_a_failure(self, serve, raw):
+        server = serve(*[raw] * TRIES)
+        with pytest.raises(CallFailed, match="BadAnswer"):
+            client_of(server).get_item()
+
+    def test_a_server_that_hangs_is_left_and_asked_again(self, serve):
+        server = serve(HANG, answer(ITEM))
+        assert client_of(server, read_seconds=0.05).get_item() == ITEM
+        assert server.connections == 2
+
+    def test_threads_do_not_share_a_connection(self, serve):
+        server = serve(*[answer(ITEM)] * 40)
+        client, found = client_of(server), []
+        threads = [threading.Thread(target=lambda: found.append(client.get_item())) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [ITEM] * 40
+
+    def test_nobody_there_is_a_failure_with_its_name(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        client = DynamoDBReads(Signer("a", "s", None, "r", "dynamodb"), url, sleep=lambda seconds: None)
+        with pytest.raises(CallFailed, match="ConnectionRefusedError"):
+            client.get_item()
+
+
+def refused(code, status=400):
+    return answer({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}, status)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "step",
+        [
+            refused("ProvisionedThroughputExceededException"),
+            refused("ThrottlingException"),
+            refused("InternalServerError", 500),
+            answer(b"<html>bad gateway</html>", 502),
+            CLOSE,
+        ],
+    )
+    def test_what_passes_is_asked_again_after_a_jittered_pause(self, serve, step):
+        server = serve(step, step, answer(ITEM))
+        client = client_of(server)
+        assert client.get_item() == ITEM
+        assert len(client.pauses) == 2
+        assert 0 <= client.pauses[0] <= 0.025
+        assert 0 <= client.pauses[1] <= 0.05
+
+    def test_what_does_not_pass_is_given_up(self, serve):
+        server = serve(*[refused("ThrottlingException")] * TRIES)
+        with pytest.raises(CallFailed, match="ThrottlingException"):
+            client_of(server).get_item()
+        assert len(server.requests) == TRIES
+
+    def test_an_error_that_would_come_again_is_not_asked_for_again(self, serve):
+        server = serve(refused("ResourceNotFoundException"))
+        with pytest.raises(CallFailed, match="ResourceNotFoundException: no") as failed:
+            client_of(server).get_item()
+        assert (len(server.requests), failed.value.code) == (1, "ResourceNotFoundException")
+
+    def test_a_reader_hears_that_the_store_is_unavailable(self, serve):
+        server = serve(refused("AccessDeniedException"))
+        generation = Generation("g", "v", "s", "p", 1, 1, 0, 1, "string", "s3://", None, 9)
+        with pytest.raises(StoreUnavailable) as unavailable:
+            ScoreTable(client_of(server), "t").get(generation, "a")
+        assert "AccessDenied" in repr(unavailable.value.__cause__)
+
+
+def test_binary_attributes_are_bytes_as_with_botocore(serve):
+    item = {"b": {"B": base64.b64encode(b"\x00\xff").decode()}, "n": {"N": "9"}}
+    server = serve(
+        answer({"Item": item}), answer({"Responses": {"t": [item, item]}, "UnprocessedKeys": {}}), answer({})
+    )
+    client = client_of(server)
+    read = {"b": {"B": b"\x00\xff"}, "n": {"N": "9"}}
+    assert client.get_item()["Item"] == read
+    assert client.batch_get_item()["Responses"]["t"] == [read, read]
+    assert client.get_item() == {}
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("environ", "host"),
+        [
+            ({}, "dynamodb.eu-central-1.amazonaws.com"),
+            ({"AWS_REGION": "cn-north-1"}, "dynamodb.cn-north-1.amazonaws.com.cn"),
+            ({"AWS_ENDPOINT_URL": "http://localhost:4566"}, "localhost:4566"),
+            ({"AWS_ENDPOINT_URL": "http://a:1", "AWS_ENDPOINT_URL_DYNAMODB": "http://b:2/"}, "b:2"),
+            (
+                {"AWS_ENDPOINT_URL": "http://a:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+                "dynamodb.eu-central-1.amazonaws.com",
+            ),
+        ],
+    )
+    def test_endpoints_are_those_that_botocore_would_take(self, environ, host):
+        assert DynamoDBReads.from_environ({**HERE, **environ})._host == host
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"AWS_ACCESS_KEY_ID": ""},
+            {"AWS_REGION": ""},
+            {"AWS_REGION": "us-gov-west-1"},
+            {"AWS_REGION": "eu-isoe-west-1"},
+            {"AWS_REGION": "eusc-de-east-1"},
+            {"AWS_PROFILE": "me"},
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"},
+            {"HTTPS_PROXY": "http://proxy"},
+            {"AWS_USE_FIPS_ENDPOINT": "true"},
+            {"AWS_ENDPOINT_URL": "http://gateway/dynamodb"},
+        ],
+    )
+    def test_what_only_botocore_knows_is_left_to_it(self, environ):
+        assert DynamoDBReads.from_environ({**HERE, **environ}) is None
+
+    def test_without_credentials_in_the_environment_the_client_is_botocores(self, aws):
+        assert type(reader({})).__name__ == "DynamoDB"
+        assert isinstance(reader(HERE), dynamodb_http.DynamoDBReads)
+
+
+def test_the_moment_of_a_signature_is_now_in_utc(serve):
+    server = serve(answer({}))
+    client_of(server).get_item()
+    stamp = server.requests[0][0].split("x-amz-date: ")[1].split("\r\n")[0]
+    signed = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - signed).total_seconds()) < 60
