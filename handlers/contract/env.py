@@ -59,6 +59,8 @@ class PredictEnv(Environment):
     max_live_per_minute: int  # cap on live calls (hybrid)
     async_expiry_seconds: int  # how long an asynchronous request may wait
     async_invocation_seconds: int = 900  # how long the model may then take for it
+    on_stale: str = "serve"  # serve, live (hybrid) or refuse: lookups whose score is older than max_staleness_seconds
+    overlaid: bool = False  # whether single keys are refreshed by event, so that lookups read the overlay too
 
 
 @dataclass(frozen=True)

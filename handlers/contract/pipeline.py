@@ -44,6 +44,7 @@ class Prepared(TypedDict):
     quarantine_uri: str | None
     reasons: dict[str, int]  # reason code -> rows, at most 50 codes
     shards: list[Shard]
+    data_as_of: str  # ISO 8601 UTC: the input's own time, from which ages count
     partitions: list[int]  # parts into which keys are hashed, each packed on its own; none where no scores are kept
 
 

@@ -6,6 +6,7 @@
     GENERATION                  <run id>    manifest of a complete, verified generation
     <generation>#<key>          -           one score, where it is an item of its own
     <generation>#<part>.<n>     bucket      many scores, packed (handlers.logic.buckets)
+    OVERLAY#<key>               -           one key scored by event since the data of the visible generation
     LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
     FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
     MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
@@ -28,7 +29,7 @@ GENERATION = "GENERATION"
 
 REQUEST = "REQUEST"
 
-LIVE, FLIGHT, MINUTE = "LIVE#", "FLIGHT#", "MINUTE#"
+LIVE, FLIGHT, MINUTE, OVERLAY = "LIVE#", "FLIGHT#", "MINUTE#", "OVERLAY#"
 
 Item = dict[str, Any]  # plain Python values; adapters turn them into DynamoDB's typed form
 
@@ -75,19 +76,29 @@ class Generation:
     expires_at: int
     #: Buckets in each partition of the keys; None in generations of before there were buckets, and without scores.
     buckets: list[int] | None = None
+    #: The moment of the data that were scored, ISO 8601 in UTC: ages count from it. None before it was recorded.
+    data_as_of: str | None = None
+    #: What the predictions look like (handlers.logic.profiles), and why the generation was not made visible.
+    profile: dict[str, Any] | None = None
+    refused: str | None = None
 
     def to_item(self) -> Item:
         item: Item = {PK: GENERATION, SK: self.id}
-        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", "buckets") and v is not None})
-        return item if self.buckets is None else {**item, "buckets": json.dumps(self.buckets)}
+        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", *_GENERATION_JSON) and v is not None})
+        kept = {name: value for name in _GENERATION_JSON if (value := getattr(self, name)) is not None}
+        return item | {name: json.dumps(value) for name, value in kept.items()}
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
         ints = ("rows_in", "rows_scored", "rows_quarantined", "rows_published", "expires_at")
         values = {k: item.get(k) for k in cls.__dataclass_fields__ if k != "id"}
         values.update({k: int(values[k]) for k in ints})
-        values["buckets"] = json.loads(item["buckets"]) if "buckets" in item else None
+        values.update({name: json.loads(item[name]) for name in _GENERATION_JSON if name in item})
         return cls(id=item[SK], **values)
+
+
+#: Members of a generation that are stored as JSON text.
+_GENERATION_JSON = ("buckets", "profile")
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,26 @@ class Remembered:
     @classmethod
     def from_item(cls, item: Item) -> Self:
         return cls(json.loads(item["prediction"]), item["model_version"], item["scored_at"], int(item[EXPIRES_AT]))
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """One key scored by event. `data_as_of` is the event's own time; both moments are ISO 8601 in UTC."""
+
+    prediction: Any
+    model_version: str
+    data_as_of: str
+    scored_at: str
+    expires_at: int
+
+    def to_item(self, key: str) -> Item:
+        values = {**self.__dict__, "prediction": json.dumps(self.prediction, allow_nan=False)}
+        return {PK: f"{OVERLAY}{key}", SK: NO_SORT, **values}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        moments = (item["data_as_of"], item["scored_at"])
+        return cls(json.loads(item["prediction"]), item["model_version"], *moments, int(item[EXPIRES_AT]))
 
 
 @dataclass(frozen=True)

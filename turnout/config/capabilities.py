@@ -201,6 +201,10 @@ LIMITS: dict[str, Limit] = {
     "async.scale_in_cooldown": Limit(0, 3600, duration=True),
     "hybrid.remember": Limit(1, _YEARS, duration=True),
     "hybrid.max_live_per_minute": Limit(1, None),
+    "refresh.when_older_than": Limit(60, _YEARS, duration=True),
+    "refresh.window": Limit(0, 300, link=EVENT_SOURCE, duration=True),
+    "refresh.min_interval": Limit(0, 86400, duration=True),
+    "refresh.max_per_minute": Limit(1, None),
     "streaming.window": Limit(
         1, 300, link=EVENT_SOURCE, duration=True
     ),  # Lambda itself takes 0 too; a window of none collects nothing

@@ -327,7 +327,7 @@ def _durations(spec: ModelSpec) -> Findings:
             continue
         path = tuple(setting.split("."))
         value, least, most = _value(spec, path), timedelta(seconds=limit.least), timedelta(seconds=limit.most)
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             bounds = f"{format_duration(least)} to {format_duration(most)}"
             whose = "AWS allows" if limit.link else "allowed is"
             nearest = format_duration(min(max(value, least), most))

@@ -154,6 +154,12 @@ class InputSpec(Strict):
         None, description="`s3://bucket/prefix/`; default: `input/<model>/` in the platform's data bucket."
     )
     format: InputFormat = Field("parquet", description="File format of the input.")
+    data_time: str = Field(
+        "last-modified",
+        min_length=1,
+        description="What says how old the data are: `last-modified`, the newest input object's own time, or the name "
+        "of a column that holds a time, of which the newest counts.",
+    )
 
 
 class OutputSpec(Strict):
@@ -194,6 +200,32 @@ class QualitySpec(Strict):
 
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Share of rows that may be quarantined before the run stops."
+    )
+
+
+class RefreshSpec(Strict):
+    """What renews predictions beside the schedule."""
+
+    when_older_than: Duration | None = Field(
+        None,
+        description="Age of the data behind the visible results from which a run starts by itself; below "
+        "`max_staleness`, so that it is over in time.",
+    )
+    on_event: bool = Field(
+        False,
+        description="Whether an EventBridge event `Refresh Prediction` with a key and its features has that one key "
+        "scored again at once. Needs an endpoint that answers at once: `hybrid` with `realtime` or `serverless`.",
+    )
+    window: Duration = Field(
+        timedelta(0), description="Time that events collect before the model is asked about all of them, 0s to 5m."
+    )
+    min_interval: Duration = Field(
+        timedelta(minutes=1), description="A key is not scored by event again within this time, 0s to 1d."
+    )
+    max_per_minute: int = Field(
+        600,
+        **within("refresh.max_per_minute"),
+        description="Cap on keys scored by event in a minute; what is beyond waits its turn.",
     )
 
 
@@ -363,6 +395,14 @@ class ModelSpec(Strict):
     quality: QualitySpec = Field(QualitySpec.model_construct(), description="How much bad input a run tolerates.")
     max_staleness: Duration = Field(
         timedelta(days=2), description="Age from which an answer is marked stale and the alarm rings."
+    )
+    on_stale: Literal["serve", "live", "refuse"] = Field(
+        "serve",
+        description="What happens to a lookup whose score is older than `max_staleness`: `serve` answers with "
+        "`stale: true`, `live` (`hybrid` only) asks the model where the request has features, `refuse` answers 503.",
+    )
+    refresh: RefreshSpec = Field(
+        RefreshSpec.model_construct(), description="What renews predictions beside the schedule."
     )
     keep_scores: Duration = Field(
         timedelta(days=30), description="How long generations of scores stay in the table; at least `max_staleness`."
