@@ -48,6 +48,7 @@ def test_every_setting_can_be_written(read):
     assert set(ModelSpec.model_fields) - spec.model_fields_set == {"artifact", "image", "samples"}
     assert spec.transform.invocation_timeout == timedelta(minutes=15)
     assert spec.async_.expiry == timedelta(hours=2)
+    assert spec.refresh.when_older_than == timedelta(hours=30)
     assert spec.environment["MAX_CONTENT_LENGTH"] == "20971520"
     assert config.models["third"].image.endswith("third:2026-11-23")
     assert config.platform.alarm_email == "oncall@example.com"
