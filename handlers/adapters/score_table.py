@@ -2,8 +2,10 @@
 
     pk  <generation>#<partition>.<bucket>   sk  bucket   b  many scores (handlers.logic.buckets)
     pk  <generation>#<key>                  sk  -        p  one prediction as JSON text
+    pk  <generation>#<partition>            sk  written  n  how many items of the partition are there for sure, of those
+                                                            whose digest is d: a publisher that died goes on from there
 
-Both have `expires_at`: epoch seconds (TTL). A generation's manifest says into how many buckets its keys are hashed, so
+All have `expires_at`: epoch seconds (TTL). A generation's manifest says into how many buckets its keys are hashed, so
 that a key leads to its item; one without buckets, or from before there were any, has an item for each score.
 JSON text keeps every prediction as it was: Python writes floats in the shortest form that reads back bit for bit.
 What belongs to the whole generation (when, by which model) stands once, in its manifest.
@@ -12,6 +14,9 @@ What belongs to the whole generation (when, by which model) stands once, in its 
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from handlers.adapters.store_errors import answered
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from handlers.logic.packing import Packed  # the front door never packs
 
 PREDICTION, SCORES = "p", "b"
+WRITTEN, COUNT, DIGEST = "written", "n", "d"
 
 #: Keys that one BatchGetItem takes.
 GET_BATCH = 100
@@ -40,10 +46,27 @@ class ScoreTable:
         self._client, self._table = client, table
 
     def put(self, generation: str, partition: int, packed: "Packed", *, expires_at: int) -> None:
-        """Write all items, or raise after which any of them may be written; writing them again completes them."""
+        """Write all items, or raise after which any of them may be written; the same again completes them.
+
+        It begins where the last attempt noted that it was, if that wrote the same: a retry costs what is left.
+        """
         from handlers.adapters.score_writing import write_all  # the front door never writes
 
-        write_all(self._client, self._table, items(generation, partition, packed, expires_at))
+        everything = partial(items, generation, partition, packed, expires_at)
+        name, digest = (f"{generation}#{partition}", WRITTEN), _digest(everything())
+        before = self._written(name, digest)
+
+        def note(written: int) -> None:
+            state = {DIGEST: {"B": digest}, COUNT: {"N": str(before + written)}, EXPIRES_AT: {"N": str(expires_at)}}
+            write_all(self._client, self._table, [{**_key(name), **state}])
+
+        write_all(self._client, self._table, islice(everything(), before, None), note=note)
+
+    def _written(self, name: Name, digest: bytes) -> int:
+        """Return how many items of that digest an earlier attempt is sure to have written."""
+        answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=True)
+        noted = answer.get("Item")
+        return int(noted[COUNT]["N"]) if noted and noted[DIGEST]["B"] == digest else 0
 
     def get(self, generation: Generation, key: str) -> StoredScore | None:
         """Read one score. An item that is not there is asked for again with a consistent read before it is believed."""
@@ -119,6 +142,14 @@ def items(generation: str, partition: int, packed: "Packed", expires_at: int) ->
     for key, prediction in packed.singles:
         text = json.dumps(prediction, allow_nan=False)
         yield {**_key((f"{generation}#{key}", NO_SORT)), PREDICTION: {"S": text}, **expiry}
+
+
+def _digest(everything: Iterable[Item]) -> bytes:
+    """Return what tells apart two lists of items, in order."""
+    digest = blake2b(digest_size=16)
+    for item in everything:
+        digest.update(repr(item).encode())
+    return digest.digest()
 
 
 def _home(generation: Generation, key: str) -> Name:

@@ -2,8 +2,9 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -30,6 +31,10 @@ THROTTLES = frozenset(
 )
 
 
+#: Items between two notes of how far writing came: at most 1,000 write units, of which a note costs one.
+NOTED = 250
+
+
 class NotAllWritten(RuntimeError):
     """DynamoDB kept refusing items; writing all of them again later is safe."""
 
@@ -42,19 +47,26 @@ def write_all(
     threads: int = THREADS,
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[], float] = random.random,
+    note: Callable[[int], None] = lambda written: None,
 ) -> int:
-    """Put all items and return how many. No two items may have the same key. Raises NotAllWritten or ClientError."""
-    written = 0
+    """Put all items and return how many. No two items may have the same key. Raises NotAllWritten or ClientError.
+
+    `note` is told how many items from the start are in the table for sure: after each NOTED, and then at the end.
+    """
+    written = noted = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="write") as pool:
-        running: set[Future[int]] = set()
+        running: deque[Future[int]] = deque()
         try:
             for batch in _batches(items):
                 # Twice as many batches as threads: the threads never wait, and memory holds no more than that.
                 if len(running) >= 2 * threads:
-                    written += _collect(running)
-                running.add(pool.submit(_write_batch, client, table, batch, sleep, jitter))
-            while running:
-                written += _collect(running)
+                    written += running.popleft().result()
+                    if written - noted >= NOTED:
+                        note(noted := written)
+                running.append(pool.submit(_write_batch, client, table, batch, sleep, jitter))
+            written += sum(future.result() for future in running)
+            if written > noted > 0:
+                note(written)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -65,13 +77,6 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, WRITE_BATCH)):
         yield batch
-
-
-def _collect(running: set[Future[int]]) -> int:
-    """Wait for at least one batch, take it out and return the items written. Raises what it raised."""
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    running -= done
-    return sum(future.result() for future in done)
 
 
 def _write_batch(

@@ -24,8 +24,8 @@ def conclude_runs(table_arn: str) -> Statement:
 
 
 def write_scores(table_arn: str) -> Statement:
-    """Allow scores only: a publisher that goes wrong cannot change what is visible."""
-    return on_items(table_arn, ["BatchWriteItem", "PutItem"], SCORES)
+    """Allow scores only: a publisher that goes wrong cannot change what is visible. It reads how far it came."""
+    return on_items(table_arn, ["BatchWriteItem", "PutItem", "GetItem"], SCORES)
 
 
 def read_freshness(table_arn: str) -> Statement:

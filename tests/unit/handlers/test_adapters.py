@@ -18,13 +18,13 @@ from handlers.adapters.cloudwatch_metrics import CloudWatchMetrics
 from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.s3_objects import S3Objects
 from handlers.adapters.score_table import ScoreTable
-from handlers.adapters.score_writing import ROUNDS, WRITE_BATCH, NotAllWritten, write_all
+from handlers.adapters.score_writing import NOTED, ROUNDS, WRITE_BATCH, NotAllWritten, write_all
 from handlers.contract import metrics
 from handlers.contract.errors import StoreUnavailable
 from handlers.contract.records import Generation, Pointer, Run
 from handlers.logic.buckets import hashes, key_bytes, part
 from handlers.logic.packing import pack
-from handlers.logic.ports import ObjectMissing
+from handlers.logic.ports import ObjectMissing, StoredScore
 from tests.unit.handlers.conftest import BUCKET, TABLE
 
 RUN = "20261123T060000Z"
@@ -123,6 +123,17 @@ class TestWriting:
         assert self.write(table, 1_000) == 1_000
         assert len(table.written) == 1_000
 
+    def test_what_is_noted_as_written_is_in_the_table_whatever_the_order_of_its_batches(self):
+        generator, noted = random.Random(6), []
+        table = FakeTable(lambda number, requests: generator.choice([0, len(requests)]))
+
+        def note(written):
+            noted.append(written)
+            assert {item["pk"]["S"] for item in items(written)} <= set(table.written)
+
+        assert self.write(table, 1_010, note=note) == 1_010
+        assert noted == [NOTED, 2 * NOTED, 3 * NOTED, 1_010]
+
     def test_items_are_taken_from_the_source_only_as_they_can_be_sent(self):
         released, taken = threading.Event(), []
 
@@ -143,6 +154,25 @@ class TestWriting:
         table = FakeTable(lambda number, requests: (seen.append(len(taken)), wait(number, requests))[1])
         write_all(table, TABLE, source(), threads=2)
         assert seen[0] <= 5 * WRITE_BATCH
+
+
+class CountedWrites:
+    """A client that counts the items it is given and loses the connection at one call of BatchWriteItem."""
+
+    def __init__(self, client, crash_at=None):
+        self.client, self.crash_at = client, crash_at
+        self.items, self.calls, self.lock = 0, 0, threading.Lock()
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def batch_write_item(self, RequestItems):
+        with self.lock:
+            self.calls += 1
+            if self.calls == self.crash_at:
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            self.items += len(RequestItems[TABLE])
+            return self.client.batch_write_item(RequestItems=RequestItems)
 
 
 def packed(rows):
@@ -233,6 +263,26 @@ class TestScoreTable:
         self.publish(scores, rows[::-1])
         assert sorted(dynamodb.scan(TableName=TABLE)["Items"], key=str) == sorted(first, key=str)
         assert 1 < len(first) < 20
+
+    def test_an_attempt_goes_on_where_the_last_one_noted_that_it_was(self, scores, monkeypatch):
+        whole = packed([(f"k{number}", "x" * 1_500) for number in range(1_000)])
+        calls = CountedWrites(client("dynamodb"), crash_at=20)
+        with pytest.raises(EndpointConnectionError):
+            ScoreTable(calls, TABLE).put(RUN, 0, whole, expires_at=9)
+        calls = CountedWrites(client("dynamodb"))
+        ScoreTable(calls, TABLE).put(RUN, 0, whole, expires_at=9)
+        assert 500 <= calls.items <= 751 + 2  # of 1,000; each NOTED of them are noted with an item more
+        again = CountedWrites(client("dynamodb"))
+        ScoreTable(again, TABLE).put(RUN, 0, whole, expires_at=9)
+        assert again.items == 0
+        assert len(scores.get_many(manifest(buckets=[0]), [f"k{number}" for number in range(1_000)])) == 1_000
+
+    def test_what_an_attempt_with_other_scores_noted_does_not_count(self, scores):
+        self.publish(scores, [(f"k{number}", 0.5) for number in range(1_000)])
+        found = self.publish(scores, [(f"k{number}", 0.25) for number in range(1_000)])
+        assert scores.get(found, "k7") == StoredScore(0.25, 9)
+        found = self.publish(scores, [(f"k{number}", 0.25) for number in range(1_000)], expires_at=10)
+        assert scores.get(found, "k7") == StoredScore(0.25, 10)
 
     def test_expiry_is_a_number_of_seconds_as_ttl_wants_it(self, scores):
         self.publish(scores, [("a", 1)], expires_at=1_900_000_000)
