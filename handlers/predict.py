@@ -49,6 +49,7 @@ def door() -> Door:
         fallback=env.fallback,
         remember_seconds=env.remember_seconds,
         max_live_per_minute=env.max_live_per_minute,
+        on_stale=env.on_stale,
     )
 
 

@@ -37,7 +37,7 @@ Schema = dict[str, Any]
 #: What any route of any model may answer: no such model or route, a table that does not answer, a defect of ours.
 ANYWHERE = (errors.UnknownModel, errors.UnknownRoute, errors.StoreUnavailable, errors.RequestError)
 #: Where the answer is a prediction from a table, from the model, or from what an asynchronous request left.
-LOOKED_UP = (errors.UnknownKey, errors.NotScoredYet, errors.NotServableLive)
+LOOKED_UP = (errors.UnknownKey, errors.NotScoredYet, errors.NotServableLive, errors.StaleScores)
 ASKED = (
     errors.BadFeatures,
     errors.EndpointUnavailable,

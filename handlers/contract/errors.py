@@ -21,6 +21,7 @@ TurnoutError
 │   ├── ModelFailed             502 model_failed         the container answered 5xx
 │   ├── EndpointUnavailable     503 endpoint_unavailable the endpoint is not there or not in service; Retry-After
 │   ├── StoreUnavailable        503 store_unavailable
+│   ├── StaleScores             503 stale_scores         the score is too old, and the model refuses such; Retry-After
 │   └── ModelTimeout            504 model_timeout        no answer in the time an HTTP API leaves
 └── RunError                    a pipeline run stops; Step Functions sees the class name
     ├── BadTrigger              what started the execution is not a trigger
@@ -29,8 +30,10 @@ TurnoutError
     ├── WrongColumnType         a column cannot hold the schema's type
     ├── UnreadableInput         a file is not what its format says
     ├── TooManyBadRows          more rows quarantined than the threshold allows
+    ├── TooManyRows             more rows than one run carries
     ├── IncompleteOutput        Batch Transform left fewer results than rows sent
-    └── VerificationFailed      counts do not add up; the generation stays invisible
+    ├── VerificationFailed      counts do not add up; the generation stays invisible
+    └── QualityFailed           predictions are not what the model's settings ask for; the generation stays invisible
 """
 
 
@@ -136,6 +139,10 @@ class StoreUnavailable(RequestError):
     http_status, code = 503, "store_unavailable"
 
 
+class StaleScores(RequestError):
+    http_status, code = 503, "stale_scores"
+
+
 class RunError(TurnoutError):
     """Base of errors that stop a pipeline run; repeating the step would not help."""
 
@@ -166,12 +173,20 @@ class TooManyBadRows(RunError):
     code = "too_many_bad_rows"
 
 
+class TooManyRows(RunError):
+    code = "too_many_rows"
+
+
 class IncompleteOutput(RunError):
     code = "incomplete_output"
 
 
 class VerificationFailed(RunError):
     code = "verification_failed"
+
+
+class QualityFailed(RunError):
+    code = "quality_failed"
 
 
 #: Names as Step Functions sees them in `ErrorEquals`: retrying these is pointless.

@@ -25,7 +25,7 @@ ROUTE_UPLOAD = "POST /models/{model}/uploads"
 REQUEST_PARAMETER = "request"
 
 #: The words of `Prediction.source`.
-PRECOMPUTED, LIVE, REMEMBERED, DEFERRED = "precomputed", "live", "remembered", "async"
+PRECOMPUTED, REFRESHED, LIVE, REMEMBERED, DEFERRED = "precomputed", "refreshed", "live", "remembered", "async"
 
 #: Instances that one request may carry.
 MAX_INSTANCES = 100
@@ -51,7 +51,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `scored_at` is ISO 8601 in UTC; `age_seconds` counts from it to the moment of the answer."""
+    """One answer. Moments are ISO 8601 in UTC; `age_seconds` counts from `data_as_of` to the moment of the answer.
+
+    `data_as_of` is the time of the data behind the prediction; a model that was asked answers about the moment it was.
+    """
 
     model: str
     mode: str
@@ -61,6 +64,7 @@ class Prediction:
     model_version: str
     generation: str | None
     scored_at: str
+    data_as_of: str
     age_seconds: int
     stale: bool
 

@@ -16,6 +16,7 @@ from handlers.contract.errors import (
     NotServableLive,
     PayloadTooLarge,
     RequestError,
+    StaleScores,
     StoreUnavailable,
     Throttled,
     UnknownKey,
@@ -129,7 +130,9 @@ def route_of(event: Event, model: str) -> str:
 
 def refusal(error: RequestError) -> Answer:
     wait = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS.get(type(error)))
-    counts = {metrics.ERRORS: 1.0 if error.http_status >= 500 else 0.0}
+    # A score refused for its age is what the model's owner declared, no defect of the front door's.
+    failed = error.http_status >= 500 and not isinstance(error, StaleScores)
+    counts = {metrics.ERRORS: float(failed)}
     cause = repr(error.__cause__) if error.http_status >= 500 and error.__cause__ else None
     headers = {} if wait is None else {"retry-after": str(wait)}
     return Answer(error.http_status, error.to_body(), headers, counts, cause)
@@ -185,6 +188,8 @@ def _counted(made: Answer, answered: Answered, asked: Asked) -> Answer:
     }
     if any(isinstance(outcome, (Throttled, LiveLimitReached)) for outcome in outcomes):
         counts[metrics.LIVE_REFUSED] = 1
+    if refused := sum(isinstance(outcome, StaleScores) for outcome in outcomes):
+        counts[metrics.STALE_REFUSED] = refused
     if predictions:
         counts[metrics.AGE_SECONDS] = max(prediction.age_seconds for prediction in predictions)
     cause = made.cause or answered.cause
@@ -280,13 +285,15 @@ def _asking(door: Door) -> dict[str, Any]:
 
 
 def _freshness(door: Door, generation: Generation) -> dict[str, Any]:
-    age = seconds_between(generation.scored_at, door.clock())
+    age = seconds_between(generation.as_of, door.clock())
     return {
         "generation": generation.id,
         "model_version": generation.model_version,
         "scored_at": generation.scored_at,
+        "data_as_of": generation.as_of,
         "age_seconds": age,
         "max_staleness_seconds": door.max_staleness_seconds,
+        "on_stale": door.on_stale,
         "stale": door.is_stale(age),
         "rows": generation.rows_scored,
         "results_uri": generation.results_uri,

@@ -338,7 +338,7 @@ def _fetched(door: Door, later: Later, request: Request, size: int, scored_at: s
 def _prediction(door: Door, request: Request, key: Key | None, value: Any, scored_at: str) -> Prediction:
     age = seconds_between(scored_at, door.clock())
     version, stale = request.model_version, door.is_stale(age)
-    return Prediction(door.model, door.mode, key, value, DEFERRED, version, None, scored_at, age, stale)
+    return Prediction(door.model, door.mode, key, value, DEFERRED, version, None, scored_at, scored_at, age, stale)
 
 
 def _handed_out(door: Door, later: Later, request: Request, size: int, scored_at: str) -> dict[str, Any]:

@@ -10,12 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from handlers.contract import layout, metrics
-from handlers.contract.errors import ModelRefused, ModelTimeout, RequestError, StoreUnavailable, UnknownKey
+from handlers.contract.errors import (
+    LiveLimitReached,
+    ModelRefused,
+    ModelTimeout,
+    RequestError,
+    StoreUnavailable,
+    Throttled,
+    UnknownKey,
+)
 from handlers.contract.predictions import REMEMBERED, Instance, Prediction
 from handlers.contract.records import Flight, Generation, Remembered
 from handlers.logic.feature_checks import typed_key
 from handlers.logic.live import LEAST_REMEMBERED_SECONDS, Live, ask, how_to_send, refused, take_turn
-from handlers.logic.lookup import Answered, Door, Outcome
+from handlers.logic.lookup import SERVE_STALE, Answered, Door, Outcome
 from handlers.logic.moments import milliseconds, seconds_between
 from handlers.logic.requests import Asked
 
@@ -29,17 +37,30 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 
 def answer_misses(door: Door, asked: Asked, outcomes: list[Outcome], missed: list[int]) -> Answered:
-    """Answer what the visible generation does not: remembered, or by the model. `missed` are places in `outcomes`."""
+    """Answer what the visible generation does not: remembered, or by the model. `missed` are places in `outcomes`.
+
+    Predictions among them are too old: they are answered after all where neither memory nor model gives a newer one.
+    """
     live = door.live()
-    misses = _Misses(door, live, asked, outcomes)
-    misses.counts[metrics.MISSES] = sum(asked.instances[place].key is not None for place in missed)
+    stale = {place: outcomes[place] for place in missed if isinstance(outcomes[place], Prediction)}
+    misses = _Misses(door, live, asked, outcomes, stale)
+    misses.counts[metrics.MISSES] = sum(
+        asked.instances[place].key is not None for place in missed if place not in misses.stale
+    )
     wanted = misses.refuse(misses.recall(missed))
     if not wanted:
         return misses.answered()
     if live.family.later:
         from handlers.logic.deferred import accept_misses
 
-        accepted, fresh = accept_misses(door, asked, misses.outcomes, wanted, misses.key_type)
+        misses.serve_stale()
+        try:
+            accepted, fresh = accept_misses(door, asked, misses.outcomes, wanted, misses.key_type)
+        except RequestError as error:
+            if not stale:
+                raise
+            misses.fail(wanted, error)
+            return misses.answered()
         misses.counts[metrics.LIVE_CALLS] += fresh
         return Answered(misses.outcomes, misses.counts, accepted=accepted)
     misses.ask(wanted)
@@ -54,6 +75,7 @@ class _Misses:
     live: Live
     asked: Asked
     outcomes: list[Outcome]
+    stale: dict[int, Outcome]  # place -> the score there, which is too old
     counts: dict[str, float] = field(default_factory=lambda: {metrics.REMEMBERED: 0, metrics.LIVE_CALLS: 0})
     cause: str | None = None
 
@@ -64,7 +86,26 @@ class _Misses:
         self.key_type = self.live.card.key_type or (self.generation.key_type if self.generation else None)
 
     def answered(self) -> Answered:
+        self.serve_stale()
         return Answered(self.outcomes, self.counts, self.cause)
+
+    def serve_stale(self) -> None:
+        """Answer the old score wherever there was no newer one to be had."""
+        for place, score in self.stale.items():
+            if isinstance(failure := self.outcomes[place], RequestError):
+                self.outcomes[place] = score
+                if not isinstance(failure, UnknownKey):
+                    self._note(failure)
+
+    def fail(self, places: Iterable[int], error: RequestError) -> None:
+        for place in places:
+            self.outcomes[place] = error
+
+    def _note(self, failure: RequestError) -> None:
+        """Have log and metrics tell of a failure that a caller does not see, because an old score hides it."""
+        self.cause = f"a stale score was served: {failure.code}: {failure.message}"
+        if isinstance(failure, (LiveLimitReached, Throttled)):
+            self.counts[metrics.LIVE_REFUSED] = 1
 
     def recall(self, places: list[int]) -> list[int]:
         """Answer what is remembered and return the places that are left."""
@@ -219,9 +260,14 @@ class _Misses:
 
     def _remembered(self, keys: Iterable[str]) -> dict[str, Remembered]:
         """Return what this version of the model has said and may still be said."""
-        now, version = self.door.clock().timestamp(), self.door.model_version
         found = self.live.flights.remembered(list(keys)).items()
-        return {key: answer for key, answer in found if answer.expires_at > now and answer.model_version == version}
+        return {key: answer for key, answer in found if self._may_be_said(answer)}
+
+    def _may_be_said(self, answer: Remembered) -> bool:
+        door, now = self.door, self.door.clock()
+        if answer.expires_at <= now.timestamp() or answer.model_version != door.model_version:
+            return False
+        return door.on_stale == SERVE_STALE or not door.is_stale(seconds_between(answer.scored_at, now))
 
     def _answer(self, places: list[int], found: dict[str, Remembered], key: str) -> bool:
         if key not in found:
@@ -271,6 +317,7 @@ def remembered_prediction(door: Door, key: str | int, answer: Remembered) -> Pre
         model_version=answer.model_version,
         generation=None,
         scored_at=answer.scored_at,
+        data_as_of=answer.scored_at,
         age_seconds=age,
         stale=door.is_stale(age),
     )

@@ -97,8 +97,8 @@ def ask(door: Door, live: Live, instances: Sequence[Instance], key_type: str | N
         return [error] * len(instances)
     scored_at = format_moment(door.clock())
     return [
-        Prediction(door.model, door.mode, key, prediction, LIVE, door.model_version, None, scored_at, 0, False)
-        for key, prediction in zip(keys, predictions, strict=True)
+        Prediction(door.model, door.mode, key, value, LIVE, door.model_version, None, scored_at, scored_at, 0, False)
+        for key, value in zip(keys, predictions, strict=True)
     ]
 
 

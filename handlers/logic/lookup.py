@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from handlers.contract.errors import BadKey, NotScoredYet, RequestError, UnknownKey
+from handlers.contract.errors import BadKey, NotScoredYet, RequestError, StaleScores, UnknownKey
 from handlers.contract.predictions import PRECOMPUTED, Accepted, Instance, Key, Prediction
 from handlers.contract.records import Generation, Pointer
 from handlers.logic.moments import seconds_between
@@ -13,6 +13,10 @@ from handlers.logic.ports import Clock, Records, ScoreStore
 
 #: How long a warm environment may answer from a generation that is no longer the visible one.
 POINTER_SECONDS = 2.0
+#: What callers are told to wait where scores are too old to be served: a run takes minutes.
+RETRY_STALE_SECONDS = 60
+#: The words of `Door.on_stale`: what a lookup gets whose score is older than it may be.
+SERVE_STALE, ASK_WHEN_STALE, REFUSE_STALE = "serve", "live", "refuse"
 
 
 @dataclass
@@ -84,6 +88,7 @@ class Door:
     fallback: str = ""
     remember_seconds: int = 0
     max_live_per_minute: int = 0
+    on_stale: str = SERVE_STALE
 
     def is_stale(self, age_seconds: int) -> bool:
         return age_seconds > self.max_staleness_seconds
@@ -102,14 +107,14 @@ def look_up(door: Door, instances: list[Instance]) -> list[Outcome]:
         found = {wanted[0]: door.scores.get(generation, wanted[0])}
     else:
         found = dict(door.scores.get_many(generation, wanted))
-    age = seconds_between(generation.scored_at, now)
+    age = seconds_between(generation.as_of, now)
     answers: list[Outcome] = []
     for key in keys:
         score = found.get(key) if key is not None else None
         if score is None or score.expires_at <= now.timestamp():
             answers.append(_no_score(key, generation))
         else:
-            answers.append(_prediction(door, key, score.prediction, generation, age))
+            answers.append(_unless_refused(door, _prediction(door, key, score.prediction, generation, age)))
     return answers
 
 
@@ -140,6 +145,22 @@ def _no_score(key: str | None, generation: Generation) -> RequestError:
     )
 
 
+def _unless_refused(door: Door, found: Prediction) -> Outcome:
+    """Return a prediction that was found, or why it is not served: where the model declares that old ones must not."""
+    if not found.stale or door.on_stale != REFUSE_STALE:
+        return found
+    return StaleScores(
+        f"the data behind the scores of model {door.model!r} are {found.age_seconds:,} s old; it serves none that are "
+        f"older than {door.max_staleness_seconds:,} s",
+        key=found.key,
+        generation=found.generation,
+        data_as_of=found.data_as_of,
+        age_seconds=found.age_seconds,
+        max_staleness_seconds=door.max_staleness_seconds,
+        retry_after_seconds=RETRY_STALE_SECONDS,
+    )
+
+
 def _prediction(door: Door, key: str, prediction: object, generation: Generation, age: int) -> Prediction:
     return Prediction(
         model=door.model,
@@ -150,6 +171,7 @@ def _prediction(door: Door, key: str, prediction: object, generation: Generation
         model_version=generation.model_version,
         generation=generation.id,
         scored_at=generation.scored_at,
+        data_as_of=generation.as_of,
         age_seconds=age,
         stale=door.is_stale(age),
     )

@@ -6,10 +6,10 @@ What asks a model is imported by the requests that do: a hit loads nothing of it
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from handlers.contract.errors import NotScoredYet, NotServableLive, RequestError
+from handlers.contract.errors import NotScoredYet, NotServableLive, RequestError, StaleScores
 from handlers.contract.modes import ServingMode
 from handlers.contract.records import Pointer
-from handlers.logic.lookup import Answered, Door, Outcome, look_up
+from handlers.logic.lookup import ASK_WHEN_STALE, Answered, Door, Outcome, look_up
 from handlers.logic.requests import Asked
 
 
@@ -37,6 +37,7 @@ def refuse_live(door: Door, asked: Asked) -> Answered:
         results_uri=newest.results_uri if newest else door.results_uri,
         generation=newest.id if newest else None,
         scored_at=newest.scored_at if newest else None,
+        data_as_of=newest.as_of if newest else None,
         hint="read the Parquet files under results_uri; with `mode: precompute` this URL would answer by key",
     )
 
@@ -54,12 +55,19 @@ def answer_by_key_or_ask(door: Door, asked: Asked) -> Answered:
         outcomes = look_up(door, asked.instances)
     except NotScoredYet as error:
         outcomes = [error] * len(asked.instances)
-    missed = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, RequestError)]
+    missed = [place for place, outcome in enumerate(outcomes) if _asks_on(door, outcome)]
     if not missed:
         return Answered(outcomes)
     from handlers.logic.hybrid import answer_misses
 
     return answer_misses(door, asked, outcomes, missed)
+
+
+def _asks_on(door: Door, outcome: Outcome) -> bool:
+    """Whether a lookup's outcome is no last word where there is a model to ask."""
+    if isinstance(outcome, RequestError):
+        return not isinstance(outcome, StaleScores)
+    return outcome.stale and door.on_stale == ASK_WHEN_STALE
 
 
 def ask_now(door: Door, asked: Asked) -> Answered:

@@ -10,6 +10,7 @@ from handlers.contract import metrics
 UNITS = {
     metrics.RUN_SECONDS: "Seconds",
     metrics.AGE_SECONDS: "Seconds",
+    metrics.DATA_AGE_SECONDS: "Seconds",
     metrics.HANDLER_MILLISECONDS: "Milliseconds",
 }
 

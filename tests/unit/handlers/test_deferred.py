@@ -127,6 +127,7 @@ class TestPolling:
                 "model_version": "v8",
                 "generation": None,
                 "scored_at": "2026-11-23T06:11:40Z",
+                "data_as_of": "2026-11-23T06:11:40Z",
                 "age_seconds": 7,
                 "stale": False,
             },

@@ -40,6 +40,7 @@ def test_features_are_answered_by_the_model_with_the_key_given_back(world):
             "model_version": "v8",
             "generation": None,
             "scored_at": "2026-11-23T06:10:00Z",
+            "data_as_of": "2026-11-23T06:10:00Z",
             "age_seconds": 0,
             "stale": False,
         },

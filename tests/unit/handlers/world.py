@@ -32,9 +32,12 @@ RUN, NEXT = "20261123T060000Z", "20261124T060000Z"
 EXPIRES = 1_800_000_000
 
 
-def manifest(run_id=RUN, key_type="string", expires_at=EXPIRES, scored_at="2026-11-23T06:09:30Z"):
+def manifest(run_id=RUN, key_type="string", expires_at=EXPIRES, scored_at="2026-11-23T06:09:30Z", data_as_of=None):
     uri = f"s3://data/results/churn/date=2026-11-23/run={run_id}/"
-    return Generation(run_id, "v7", scored_at, scored_at, 3, 3, 0, 3, key_type, uri, None, expires_at)
+    counts = (3, 3, 0, 3)
+    return Generation(
+        run_id, "v7", scored_at, scored_at, *counts, key_type, uri, None, expires_at, data_as_of=data_as_of
+    )
 
 
 class World:
