@@ -82,6 +82,11 @@ class Generation:
     profile: dict[str, Any] | None = None
     refused: str | None = None
 
+    @property
+    def as_of(self) -> str:
+        """The moment from which the age of its predictions counts: the data's own time, else when they were scored."""
+        return self.data_as_of or self.scored_at
+
     def to_item(self) -> Item:
         item: Item = {PK: GENERATION, SK: self.id}
         item.update({k: v for k, v in self.__dict__.items() if k not in ("id", *_GENERATION_JSON) and v is not None})
