@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from handlers.contract import layout
 from handlers.contract.card import ModelCard, WireFormat
+from handlers.contract.errors import TooManyRows
 from handlers.contract.pipeline import Shard
 from handlers.logic.ports import Objects
 from handlers.logic.rows import named_features
@@ -19,6 +20,9 @@ MAX_SHARD_ROWS = 50_000
 MIN_SHARD_ROWS = 1_000
 #: Rows that may wait in memory until it is clear that there are enough for full shards.
 BUFFERED_ROWS = 1_000_000
+#: What one execution of the state machine carries: 25,000 events, of which a shard makes seven, and 256 KB of state, of
+#: which it takes some 70 bytes (tests/synth/test_pipeline_definition.py adds them up).
+MAX_SHARDS = 3_100
 
 ROW, KEY = "row", "key"  # columns of a sidecar
 
@@ -67,6 +71,7 @@ class ShardWriter:
 
     There are at least two shards per instance where each can have MIN_SHARD_ROWS rows, and none has
     more than MAX_SHARD_ROWS. Rows wait in memory (at most BUFFERED_ROWS) until both can be promised.
+    Shards grow with what came before them, so that even 100 instances and 100 million rows stay below MAX_SHARDS.
     """
 
     def __init__(self, card: ModelCard, run_id: str, bucket: str, objects: Objects) -> None:
@@ -74,30 +79,34 @@ class ShardWriter:
         self._least = 2 * card.instance_count
         self._full = max(MIN_SHARD_ROWS, min(MAX_SHARD_ROWS, BUFFERED_ROWS // self._least))
         self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._written_rows = 0
         self.shards: list[Shard] = []
 
     @property
     def rows(self) -> int:
         """Rows taken so far, written or waiting."""
-        return sum(shard["rows"] for shard in self.shards) + self._waiting_rows
+        return self._written_rows + self._waiting_rows
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows as `wire_table` lays them out; write when there are enough for full shards to the end."""
+        """Take rows as `wire_table` lays them out; write when there are enough for full shards to the end.
+
+        Raises TooManyRows.
+        """
         self._waiting.append(rows)
         self._waiting_rows += len(rows)
         if self._waiting_rows >= (self._least + 1) * self._full:
             waiting = self._take_waiting()
-            ready = len(waiting) // self._full - 1
-            for shard in _even(waiting.slice(0, ready * self._full), ready):
+            size = shard_rows(self._full, self._least, self._written_rows)
+            ready = len(waiting) // size - 1
+            for shard in _even(waiting.slice(0, ready * size), ready):
                 self._write(shard)
-            self._keep(waiting.slice(ready * self._full))
+            self._keep(waiting.slice(ready * size))
 
     def finish(self) -> list[Shard]:
-        """Write what waits and return all shards."""
+        """Write what waits and return all shards. Raises TooManyRows."""
         waiting = self._take_waiting()
-        wanted = max(self._least - len(self.shards), -(-len(waiting) // self._full))
-        count = min(wanted, max(-(-len(waiting) // self._full), len(waiting) // MIN_SHARD_ROWS, 1))
+        full = -(-len(waiting) // shard_rows(self._full, self._least, self._written_rows))
+        count = min(max(self._least - len(self.shards), full), max(full, len(waiting) // MIN_SHARD_ROWS, 1))
         for shard in _even(waiting, count) if len(waiting) else ():
             self._write(shard)
         return self.shards
@@ -112,6 +121,10 @@ class ShardWriter:
 
     def _write(self, rows: pa.Table) -> None:
         index = len(self.shards)
+        if index == MAX_SHARDS:
+            raise TooManyRows(
+                f"{self._written_rows:,} rows fill the {MAX_SHARDS:,} shards of one run, and there are more"
+            )
         model, wire = self._card.model, self._card.wire_format
         sidecar = io.BytesIO()
         pq.write_table(rows.select([ROW, KEY]), sidecar)
@@ -119,6 +132,12 @@ class ShardWriter:
         shard_key = layout.shard_key(model, self._run_id, index, wire)
         self._objects.put(self._bucket, shard_key, WIRE[wire](rows, self._card))
         self.shards.append(Shard(index=index, rows=len(rows)))
+        self._written_rows += len(rows)
+
+
+def shard_rows(full: int, least: int, written: int) -> int:
+    """Return the rows of the next shards: one in `least` of what is `written`, so that none delays an instance much."""
+    return min(MAX_SHARD_ROWS, max(full, written // least))
 
 
 def _even(rows: pa.Table, count: int) -> Iterator[pa.Table]:

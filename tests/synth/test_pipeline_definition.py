@@ -7,7 +7,11 @@ import pytest
 
 from handlers.contract.card import Feature, ModelCard
 from handlers.contract.errors import PERMANENT_RUN_ERRORS
-from handlers.contract.pipeline import PackPartition, PublishShard
+from handlers.contract.modes import ServingMode
+from handlers.contract.pipeline import Packed, PackPartition, Prepared, Published, PublishShard, Shard
+from handlers.logic.preparing import MAX_REASONS
+from handlers.logic.scores import PARTITION_ROWS, partitions
+from handlers.logic.sharding import MAX_SHARD_ROWS, MAX_SHARDS
 from infra.constructs.pipeline_definition import (
     MACHINE_TIMEOUT_SECONDS,
     SUBSTITUTIONS,
@@ -99,6 +103,51 @@ def test_the_steps_hand_each_other_what_their_events_say():
         name: {key.removesuffix(".$") for key in states()[name]["ItemSelector"]} for name in ("Publish", "Pack")
     }
     assert selected == {"Publish": set(get_type_hints(PublishShard)), "Pack": set(get_type_hints(PackPartition))}
+
+
+#: AWS Step Functions Developer Guide, "Service quotas": events in one execution's history, bytes of a state's data.
+MAX_EVENTS, MAX_STATE = 25_000, 256 * 1_024
+#: What a state that succeeds adds to the history; a Map adds 4 and 2 for each item beside the item's own states.
+EVENTS = {"Pass": 2, "Task": 6, "Choice": 2, "Succeed": 2, "Fail": 2, "Map": 4}
+LAMBDA_TASK = 5  # entered, scheduled, started, succeeded, exited
+
+
+def largest_run() -> dict[str, Any]:
+    """Return the state's data at the end of the largest run that is allowed."""
+    rows = MAX_SHARDS * MAX_SHARD_ROWS
+    shards = [Shard(index=index, rows=MAX_SHARD_ROWS) for index in range(MAX_SHARDS)]
+    parts = partitions(ServingMode.PRECOMPUTE, rows)
+    prepared = Prepared(
+        rows_in=rows,
+        rows_valid=rows,
+        rows_quarantined=0,
+        key_type="string",
+        quarantine_uri=f"s3://{'b' * 63}/quarantine/{'m' * 63}/run=20261123T060000Z-0a1b2c/rows.jsonl",
+        reasons={f"{'reason' * 4}{number}": rows for number in range(MAX_REASONS)},
+        shards=shards,
+        partitions=parts,
+        data_as_of="2026-11-23T06:00:00.123456Z",
+    )
+    published = [Published(index=index, rows_scored=MAX_SHARD_ROWS) for index in range(MAX_SHARDS)]
+    packed = [
+        Packed(partition=part, rows_published=PARTITION_ROWS, buckets=PARTITION_ROWS, items=PARTITION_ROWS)
+        for part in parts
+    ]
+    return {"prepared": prepared, "published": published, "packed": packed, "started": {"uri": "u" * 2_000}}
+
+
+def test_the_largest_run_stays_below_what_one_execution_may_carry():
+    # As Python's json.dumps writes it, with spaces that Step Functions may or may not count.
+    assert len(json.dumps(largest_run())) < MAX_STATE
+    assert MAX_SHARDS * MAX_SHARD_ROWS > 100_000_000
+
+
+def test_the_largest_run_leaves_room_for_retries_in_the_history():
+    run = largest_run()
+    items = {"Publish": len(run["prepared"]["shards"]), "Pack": len(run["prepared"]["partitions"])}
+    events = 2 + sum(EVENTS[state["Type"]] for state in states().values())
+    events += sum((2 + LAMBDA_TASK) * count for count in items.values())
+    assert events < 0.95 * MAX_EVENTS
 
 
 def test_a_transform_job_that_ran_and_failed_is_not_retried():

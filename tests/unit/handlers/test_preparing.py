@@ -9,9 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from handlers.contract.card import Feature
-from handlers.contract.errors import EmptyInput, MissingColumns, TooManyBadRows, UnreadableInput, WrongColumnType
+from handlers.contract.errors import (
+    EmptyInput,
+    MissingColumns,
+    TooManyBadRows,
+    TooManyRows,
+    UnreadableInput,
+    WrongColumnType,
+)
 from handlers.contract.modes import ServingMode
+from handlers.logic import sharding
 from handlers.logic.preparing import prepare
+from handlers.logic.sharding import MAX_SHARDS, ShardWriter, wire_table
 from tests.unit.handlers.datasets import RUN, Outcome, card, csv_text, jsonlines, parquet
 from tests.unit.handlers.fakes import FakeObjects
 
@@ -93,6 +102,28 @@ class TestShards:
         table = parquet({"id": pa.array(range(rows)), "x": pa.array([0.5] * rows)})
         outcome = Outcome(card(instance_count=instances), {"f": table})
         assert [shard["rows"] for shard in outcome.prepared["shards"]] == sizes
+
+    @pytest.mark.parametrize("instances", [1, 20, 100])
+    def test_a_hundred_million_rows_fit_one_run_whatever_the_number_of_instances(self, instances, monkeypatch):
+        thousand = 1_000  # all sizes are a thousandth of the real ones
+        for name in ("MAX_SHARD_ROWS", "MIN_SHARD_ROWS", "BUFFERED_ROWS"):
+            monkeypatch.setattr(sharding, name, getattr(sharding, name) // thousand)
+        monkeypatch.setitem(sharding.WIRE, "csv", lambda rows, card: b"")
+        writer = ShardWriter(card(instance_count=instances), RUN, "data", FakeObjects())
+        keys = pa.array(["k"] * 400)
+        for start in range(0, 100_000, 400):
+            writer.add(wire_table(pa.array(range(start, start + 400)), keys, {}))
+            assert writer._waiting_rows <= sharding.BUFFERED_ROWS + 2 * 400
+        sizes = [shard["rows"] for shard in writer.finish()]
+        assert sum(sizes) == 100_000
+        assert len(sizes) <= MAX_SHARDS
+        assert max(sizes) <= 50
+        assert all(size <= max(sizes[0], sum(sizes[:place]) / (2 * instances)) for place, size in enumerate(sizes))
+
+    def test_more_shards_than_an_execution_carries_are_refused_before_anything_is_scored(self, monkeypatch):
+        monkeypatch.setattr(sharding, "MAX_SHARDS", 1)
+        with pytest.raises(TooManyRows, match="1,000 rows fill the 1 shards of one run, and there are more"):
+            Outcome(card(), {"f": parquet({"id": [str(row) for row in range(2_000)], "x": [1.0] * 2_000})})
 
     def test_many_rows_are_written_while_reading_in_shards_of_at_most_50_000(self):
         rows = 420_000
