@@ -78,6 +78,24 @@ class PipelineEnv(Environment):
 
 
 @dataclass(frozen=True)
+class RefreshEnv(Environment):
+    """Scoring single keys by event (`handlers.refresh`)."""
+
+    stage: str
+    model: str
+    model_version: str
+    table: str
+    spec_bucket: str
+    spec_key: str
+    endpoint: str
+    fallback: str  # the endpoint's family: realtime or serverless
+    queue_url: str  # events that wait
+    letters_url: str  # events that can never be scored, each with its reason
+    min_interval_seconds: int
+    max_per_minute: int
+
+
+@dataclass(frozen=True)
 class GateEnv(Environment):
     """The gate's handlers (`handlers.gate`, `prove`, `answer`): proof that a mode works before clients meet it."""
 

@@ -3,13 +3,14 @@
     pk                          sk          what
     POINTER                     -           which generation is served, which came before
     RUN                         <run id>    the ledger: one item per run, claimed before anything else happens
-    GENERATION                  <run id>    manifest of a complete, verified generation
+    GENERATION                  <run id>    manifest of a complete, verified generation, or of a refused one
     <generation>#<key>          -           one score, where it is an item of its own
     <generation>#<part>.<n>     bucket      many scores, packed (handlers.logic.buckets)
     OVERLAY#<key>               -           one key scored by event since the data of the visible generation
     LIVE#<key>                  -           a live answer that is remembered for a while (hybrid)
     FLIGHT#<key>                -           who is asking the model for this key right now (hybrid): a short lease
     MINUTE#<yyyymmddThhmm>      -           live calls in that minute (hybrid)
+    MINUTE#<yyyymmddThhmm>#refresh   -      keys scored by event in that minute
     REQUEST                     <id>        an asynchronous request: where its answer will be. Ids begin with a time,
                                             so that one query lists those that may still wait (the drain asks for them)
 
@@ -80,7 +81,13 @@ class Generation:
     data_as_of: str | None = None
     #: What the predictions look like (handlers.logic.profiles), and why the generation was not made visible.
     profile: dict[str, Any] | None = None
+    #: What it was beside the generation that was visible before it (handlers.logic.quality).
+    compared: dict[str, Any] | None = None
     refused: str | None = None
+    #: Scores that are items of their own; None in generations of before it was counted.
+    singles: int | None = None
+    #: When the deletion of its items began, ISO 8601 in UTC: nothing may point here any more.
+    deleting: str | None = None
 
     @property
     def as_of(self) -> str:
@@ -99,11 +106,12 @@ class Generation:
         values = {k: item.get(k) for k in cls.__dataclass_fields__ if k != "id"}
         values.update({k: int(values[k]) for k in ints})
         values.update({name: json.loads(item[name]) for name in _GENERATION_JSON if name in item})
+        values["singles"] = int(item["singles"]) if "singles" in item else None
         return cls(id=item[SK], **values)
 
 
 #: Members of a generation that are stored as JSON text.
-_GENERATION_JSON = ("buckets", "profile")
+_GENERATION_JSON = ("buckets", "profile", "compared")
 
 
 @dataclass(frozen=True)
@@ -195,13 +203,19 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """One key scored by event. `data_as_of` is the event's own time; both moments are ISO 8601 in UTC."""
+    """One key scored by event. Both moments are ISO 8601 in UTC.
+
+    `data_as_of`, the time of the event's features, has milliseconds always, so that the order of the texts is that of
+    the moments. Among equal ones the event that arrived last (milliseconds since the epoch) is the newest.
+    """
 
     prediction: Any
     model_version: str
     data_as_of: str
     scored_at: str
     expires_at: int
+    event: str
+    arrived: int
 
     def to_item(self, key: str) -> Item:
         values = {**self.__dict__, "prediction": json.dumps(self.prediction, allow_nan=False)}
@@ -209,8 +223,9 @@ class Refreshed:
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
-        moments = (item["data_as_of"], item["scored_at"])
-        return cls(json.loads(item["prediction"]), item["model_version"], *moments, int(item[EXPIRES_AT]))
+        values = {k: item[k] for k in ("model_version", "data_as_of", "scored_at", "event")}
+        values.update({k: int(item[k]) for k in (EXPIRES_AT, "arrived")})
+        return cls(prediction=json.loads(item["prediction"]), **values)
 
 
 @dataclass(frozen=True)

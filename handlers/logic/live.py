@@ -3,7 +3,7 @@
 Imported only by requests that need it; a hit of `precompute` or `hybrid` never gets here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,12 @@ def refused(door: Door, card: ModelCard, instance: Instance) -> RequestError | N
     """Return why the model cannot be asked about an instance, or None."""
     if instance.features is None:
         return features_needed(door, card, instance.key)
-    found = key_reasons(card, instance.key) + reasons(card, instance.features)
+    return unfit(card, instance.key, instance.features)
+
+
+def unfit(card: ModelCard, key: Key | None, features: Mapping[str, Any]) -> BadFeatures | None:
+    """Return everything in which a key and features do not fit the schema, or None."""
+    found = key_reasons(card, key) + reasons(card, features)
     if not found:
         return None
     first = found[0]["message"]
@@ -92,7 +97,7 @@ def ask(door: Door, live: Live, instances: Sequence[Instance], key_type: str | N
     keys = [None if instance.key is None else typed_key(instance.key, key_type) for instance in instances]
     body = encode_rows(live.card, keys, [instance.features for instance in instances])
     try:
-        predictions = _called(live, body, len(instances))
+        predictions = call(live.card, live.family, live.endpoint, body, len(instances))
     except RequestError as error:
         return [error] * len(instances)
     scored_at = format_moment(door.clock())
@@ -115,12 +120,13 @@ def take_turn(door: Door, flights: Flights) -> None:
         )
 
 
-def _called(live: Live, body: bytes, count: int) -> list[object]:
-    if len(body) > live.family.payload_bytes:
-        raise too_large(live.family, len(body))
-    answer = live.endpoint.invoke(body, content_type(live.card))
+def call(card: ModelCard, family: Family, endpoint: Endpoint, body: bytes, count: int) -> list[object]:
+    """Return the model's predictions for `count` rows. Raises what `Endpoint` does, PayloadTooLarge and ModelFailed."""
+    if len(body) > family.payload_bytes:
+        raise too_large(family, len(body))
+    answer = endpoint.invoke(body, content_type(card))
     try:
-        return decode_answer(live.card, answer, count)
+        return decode_answer(card, answer, count)
     except NoPrediction as error:
         raise ModelFailed(f"the model's answer cannot be used: {error}") from error
 

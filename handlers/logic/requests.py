@@ -50,7 +50,7 @@ def asked_by_body(event: Event) -> Asked:
     if "upload" in body:
         return _upload(body)
     if "instances" not in body:
-        return Asked([_instance(body, "the body")], several=False)
+        return Asked([to_instance(body, "the body")], several=False)
     if len(body) > 1:
         extra = ", ".join(sorted(map(repr, body.keys() - {"instances"})))
         raise BadBody(f"the body has 'instances' and also {extra}; {_SHAPES}")
@@ -61,7 +61,7 @@ def asked_by_body(event: Event) -> Asked:
         raise TooManyInstances(
             f"{len(instances)} instances in one request; at most {MAX_INSTANCES} are allowed", limit=MAX_INSTANCES
         )
-    return Asked([_instance(entry, f"instance {place}") for place, entry in enumerate(instances)], several=True)
+    return Asked([to_instance(entry, f"instance {place}") for place, entry in enumerate(instances)], several=True)
 
 
 def polled_id(event: Event) -> str:
@@ -115,7 +115,8 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _instance(entry: Any, where: str) -> Instance:
+def to_instance(entry: Any, where: str) -> Instance:
+    """Return the key and the features in a JSON object, found `where`. Raises BadBody and BadKey."""
     if not isinstance(entry, dict):
         raise BadBody(f"{where} must be a JSON object, not {_kind(entry)}")
     unknown = sorted(map(repr, entry.keys() - {"key", "features"}))
