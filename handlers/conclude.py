@@ -32,5 +32,5 @@ def conclusion() -> Conclusion:
 
 
 def handler(event: Conclude, context: object) -> Concluded:
-    """Return Concluded for a Conclude. Raises VerificationFailed, after which nothing new is visible."""
+    """Return Concluded for a Conclude. Raises VerificationFailed or QualityFailed: nothing new is visible."""
     return conclusion().conclude(event)

@@ -29,12 +29,25 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """What a generation must be like before anybody sees it (handlers.logic.quality). None: not looked at."""
+
+    min_coverage: float = 0.5  # rows, as a share of the visible generation's
+    max_mean_shift: float | None = 10.0  # standard deviations of the visible generation's predictions
+    max_drift: float | None = None  # share of rows
+    max_null_rise: float | None = 0.5  # share of rows
+    allow_constant: bool = False
+    across_versions: bool = False
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model as the handlers see it.
 
     `wire_format` is what Batch Transform carries between S3 and the container: `csv` lines
     `row,feature,...` for scalar predictions, `jsonlines` objects `{"row", "features"}` for any JSON.
     `score_precision` is what lookups keep of a float; Parquet results keep all of it.
+    `data_time` is the column that says of when a row is; None: the newest input file's own time counts.
     `key_type` of None means: as the input's column says (integer column, integer key).
     """
 
@@ -44,11 +57,13 @@ class ModelCard:
     input_uri: str
     key_type: KeyType | None = None
     input_format: InputFormat = "parquet"
+    data_time: str | None = None
     prediction: str = "prediction"
     wire_format: WireFormat = "csv"
     pass_key_to_model: bool = False
     instance_count: int = 1
     max_bad_fraction: float = 0.01
+    quality: Quality = field(default_factory=Quality)
     retention_seconds: int = 30 * 86400
     max_staleness_seconds: int = 2 * 86400
     score_precision: Precision = "float64"
@@ -78,4 +93,5 @@ class ModelCard:
     def from_json(cls, text: str | bytes) -> Self:
         raw = json.loads(text)
         raw["features"] = [Feature(**feature) for feature in raw["features"]]
+        raw["quality"] = Quality(**raw.get("quality", {}))
         return cls(**raw)

@@ -70,12 +70,13 @@ class PackPartition(TypedDict):
 
 
 class Packed(TypedDict):
-    """`buckets` is what a reader must know (handlers.logic.buckets), `items` what was written."""
+    """`buckets` is what a reader must know (handlers.logic.buckets), `items` what was written, buckets and singles."""
 
     partition: int
     rows_published: int
     buckets: int
     items: int
+    singles: int  # scores that are items of their own
 
 
 class Conclude(TypedDict):

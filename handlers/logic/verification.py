@@ -1,5 +1,9 @@
 """Do a run's counts add up? Asked before anything of the run becomes visible."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
 from handlers.contract.errors import VerificationFailed
 from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Packed, Prepared, Published
@@ -10,10 +14,13 @@ def verify(
     prepared: Prepared,
     published: list[Published],
     packed: list[Packed],
-    receipts: list[Published | Packed],
+    receipts: Sequence[dict[str, Any]],
     mode: ServingMode,
 ) -> None:
     """Compare what came in, what was scored, what was packed for lookups and what the receipts say, in rows.
+
+    Keys are unique because `prepare` refuses those that come again, row by row, and no row may be in two shards: each
+    receipt says which rows its shard spans. Scores for lookups are counted once more by key, in packing.
 
     Raises VerificationFailed that states every equation that does not hold.
     """
@@ -29,9 +36,23 @@ def verify(
         ("receipts", _in_order(receipts), "what was published", _in_order([*published, *packed])),
     ]
     wrong = [f"{left} {a} is not {right} {b}" for left, a, right, b in equations if a != b]
+    wrong += _overlaps(receipts)
     if wrong:
         raise VerificationFailed("; ".join(wrong))
 
 
-def _in_order(receipts: list[Published | Packed]) -> list[list[tuple[str, int]]]:
-    return sorted(sorted(receipt.items()) for receipt in receipts)
+#: What receipts hold beyond what the state machine carries.
+ONLY_IN_RECEIPTS = frozenset({"span", "profile"})
+
+
+def _in_order(receipts: Sequence[dict[str, Any] | Published | Packed]) -> list[list[tuple[str, int]]]:
+    return sorted(sorted(entry for entry in receipt.items() if entry[0] not in ONLY_IN_RECEIPTS) for receipt in receipts)
+
+
+def _overlaps(receipts: Sequence[dict[str, Any]]) -> list[str]:
+    spans = sorted((receipt["span"], receipt["index"]) for receipt in receipts if "span" in receipt)
+    return [
+        f"shards {one} and {other} both have row {after[0]:,}"
+        for (before, one), (after, other) in pairwise(spans)
+        if after[0] <= before[1]
+    ]

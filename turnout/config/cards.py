@@ -1,7 +1,7 @@
 """From a model's specification to the card that its handlers read."""
 
-from handlers.contract.card import Feature, ModelCard
-from turnout.config.specs import FeatureSpec, ModelSpec
+from handlers.contract.card import Feature, ModelCard, Quality
+from turnout.config.specs import LAST_MODIFIED, FeatureSpec, ModelSpec
 
 
 def to_card(spec: ModelSpec, *, input_uri: str) -> ModelCard:
@@ -13,11 +13,13 @@ def to_card(spec: ModelSpec, *, input_uri: str) -> ModelCard:
         features=[_feature(name, feature) for name, feature in spec.features.items()],
         input_uri=input_uri,
         input_format=spec.input.format,
+        data_time=None if spec.input.data_time == LAST_MODIFIED else spec.input.data_time,
         prediction=spec.output.prediction,
         wire_format=spec.transform.wire_format,
         pass_key_to_model=spec.transform.pass_key_to_model,
         instance_count=spec.transform.instance_count,
         max_bad_fraction=spec.quality.max_bad_fraction,
+        quality=Quality(**spec.quality.model_dump(exclude={"max_bad_fraction"})),
         retention_seconds=int(spec.keep_scores.total_seconds()),
         max_staleness_seconds=int(spec.max_staleness.total_seconds()),
         score_precision=spec.score_precision,

@@ -196,10 +196,39 @@ class TransformSpec(Strict):
 
 
 class QualitySpec(Strict):
-    """How much bad input a run tolerates."""
+    """What a run's rows and predictions must be like before anybody sees them.
+
+    All but `max_bad_fraction` compare with the visible generation, from 100 rows on; a generation that fails stays
+    invisible, with the reason and the numbers.
+    """
 
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="Share of rows that may be quarantined before the run stops."
+    )
+    min_coverage: float = Field(
+        0.5, ge=0, le=1, description="Rows scored, as a share of the visible generation's; 0: any number will do."
+    )
+    max_mean_shift: float | None = Field(
+        10.0,
+        gt=0,
+        description="How far the mean of numbers may move, in standard deviations of the visible generation's "
+        "predictions.",
+    )
+    max_drift: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of rows by which the distribution may differ: of numbers the largest difference between the "
+        "two distribution functions, of labels the rows that changed theirs.",
+    )
+    max_null_rise: float | None = Field(
+        0.5, gt=0, le=1, description="By what share of rows predictions that are null or hold one may become more."
+    )
+    allow_constant: bool = Field(
+        False, description="Whether all predictions may be the same; labels (text, booleans, whole numbers) always may."
+    )
+    across_versions: bool = Field(
+        False, description="Whether mean, distribution and nulls are also compared between two versions of the model."
     )
 
 
@@ -392,7 +421,10 @@ class ModelSpec(Strict):
     input: InputSpec = Field(InputSpec.model_construct(), description="Where rows to score come from.")
     output: OutputSpec = Field(OutputSpec.model_construct(), description="What results are called.")
     transform: TransformSpec = Field(TransformSpec.model_construct(), description="Batch Transform settings.")
-    quality: QualitySpec = Field(QualitySpec.model_construct(), description="How much bad input a run tolerates.")
+    quality: QualitySpec = Field(
+        QualitySpec.model_construct(),
+        description="What a run's rows and predictions must be like before anybody sees them.",
+    )
     max_staleness: Duration = Field(
         timedelta(days=2), description="Age from which an answer is marked stale and the alarm rings."
     )

@@ -78,6 +78,15 @@ class TestSuccess:
             quarantine_uri=f"s3://data/quarantine/churn/run={RUN}/rows.jsonl",
             expires_at=int(datetime(2026, 11, 24, 6, 9, 12, tzinfo=UTC).timestamp()),
             buckets=[1],
+            compared={
+                "against": OLD,
+                "same_version": False,
+                "coverage": 8.0,
+                "mean_shift": None,
+                "drift": None,
+                "null_rise": None,
+            },
+            singles=0,
         )
 
     def test_the_first_run_of_a_model_becomes_visible_too(self):
