@@ -50,6 +50,7 @@ def door() -> Door:
         remember_seconds=env.remember_seconds,
         max_live_per_minute=env.max_live_per_minute,
         on_stale=env.on_stale,
+        overlaid=env.overlaid,
     )
 
 

@@ -19,6 +19,7 @@ from handlers.contract.predictions import (
     MAX_INSTANCES,
     MAX_KEY_BYTES,
     PRECOMPUTED,
+    REFRESHED,
     REMEMBERED,
     REQUEST_PARAMETER,
     ROUTE_DESCRIBE,
@@ -293,7 +294,7 @@ def _modes() -> Schema:
 
 
 def _sources() -> Schema:
-    return {"enum": [PRECOMPUTED, LIVE, REMEMBERED, DEFERRED]}
+    return {"enum": [PRECOMPUTED, REFRESHED, LIVE, REMEMBERED, DEFERRED]}
 
 
 def _whole() -> Schema:

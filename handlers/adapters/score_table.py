@@ -4,6 +4,7 @@
     pk  <generation>#<key>                  sk  -        p  one prediction as JSON text
     pk  <generation>#<partition>            sk  written  n  how many items of the partition are there for sure, of those
                                                             whose digest is d: a publisher that died goes on from there
+    pk  OVERLAY#<key>                       sk  -        one prediction by event (handlers.contract.records.Refreshed)
 
 All have `expires_at`: epoch seconds (TTL). A generation's manifest says into how many buckets its keys are hashed, so
 that a key leads to its item; one without buckets, or from before there were any, has an item for each score.
@@ -13,15 +14,16 @@ What belongs to the whole generation (when, by which model) stands once, in its 
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from handlers.adapters.attributes import from_attributes
 from handlers.adapters.store_errors import answered
 from handlers.contract.errors import StoreUnavailable
-from handlers.contract.records import BUCKET, EXPIRES_AT, NO_SORT, PK, SK, Generation
+from handlers.contract.records import BUCKET, EXPIRES_AT, NO_SORT, OVERLAY, PK, SK, Generation, Refreshed
 from handlers.logic.buckets import ABSENT, ELSEWHERE, find, key_bytes, place
 from handlers.logic.ports import StoredScore
 
@@ -82,7 +84,26 @@ class ScoreTable:
 
     def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
         homes = {key: _home(generation, key) for key in keys}
-        stored = self._get_all(homes.values())
+        return self._scores(generation, homes, self._get_all(homes.values()))
+
+    def get_overlaid(
+        self, generation: Generation | None, keys: Sequence[str]
+    ) -> tuple[dict[str, StoredScore], dict[str, Refreshed]]:
+        """Read scores and overlay in one round trip; most keys have no entry there, so none is asked for twice."""
+        homes = {key: _home(generation, key) for key in keys} if generation else {}
+        overlay = {key: (f"{OVERLAY}{key}", NO_SORT) for key in keys}
+        stored = self._get_batches(list(dict.fromkeys([*homes.values(), *overlay.values()])), consistent=False)
+        if missed := [name for name in dict.fromkeys(homes.values()) if name not in stored]:
+            stored |= self._get_batches(missed, consistent=True)
+        refreshed = {
+            key: Refreshed.from_item(from_attributes(stored[name])) for key, name in overlay.items() if name in stored
+        }
+        return self._scores(generation, homes, stored) if generation else {}, refreshed
+
+    def _scores(
+        self, generation: Generation, homes: Mapping[str, Name], stored: Mapping[Name, Item]
+    ) -> dict[str, StoredScore]:
+        """Return the scores of keys from the items that they are in, `homes`; those that stand alone are fetched."""
         scores: dict[str, StoredScore] = {}
         apart: dict[str, Name] = {}
         for key, name in homes.items():

@@ -28,6 +28,7 @@ from handlers.contract.predictions import (
     MAX_INSTANCES,
     MAX_REQUEST_BYTES,
     PRECOMPUTED,
+    REFRESHED,
     ROUTE_DESCRIBE,
     ROUTE_LOOKUP,
     ROUTE_POLL,
@@ -182,7 +183,7 @@ def _counted(made: Answer, answered: Answered, asked: Asked) -> Answer:
     counts: dict[str, float] = {
         metrics.PREDICTION_REQUESTS: 1,
         metrics.KEYLESS: sum(instance.key is None for instance in asked.instances) + (asked.upload is not None),
-        metrics.HITS: sum(prediction.source == PRECOMPUTED for prediction in predictions),
+        metrics.HITS: sum(prediction.source in (PRECOMPUTED, REFRESHED) for prediction in predictions),
         metrics.MISSES: sum(isinstance(outcome, UnknownKey) for outcome in outcomes),
         metrics.STALE_ANSWERS: sum(prediction.stale for prediction in predictions),
     }

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from handlers.contract.errors import BadKey, NotScoredYet, RequestError, StaleScores, UnknownKey
-from handlers.contract.predictions import PRECOMPUTED, Accepted, Instance, Key, Prediction
-from handlers.contract.records import Generation, Pointer
-from handlers.logic.moments import seconds_between
-from handlers.logic.ports import Clock, Records, ScoreStore
+from handlers.contract.predictions import PRECOMPUTED, REFRESHED, Accepted, Instance, Key, Prediction
+from handlers.contract.records import Generation, Pointer, Refreshed
+from handlers.logic.moments import parse_moment, seconds_between
+from handlers.logic.ports import Clock, Records, ScoreStore, StoredScore
 
 #: How long a warm environment may answer from a generation that is no longer the visible one.
 POINTER_SECONDS = 2.0
@@ -89,33 +89,83 @@ class Door:
     remember_seconds: int = 0
     max_live_per_minute: int = 0
     on_stale: str = SERVE_STALE
+    overlaid: bool = False
 
     def is_stale(self, age_seconds: int) -> bool:
         return age_seconds > self.max_staleness_seconds
 
 
 def look_up(door: Door, instances: list[Instance]) -> list[Outcome]:
-    """Return the visible generation's score of each instance's key, or why there is none, in order.
+    """Return the score of each instance's key, or why there is none, in order.
 
     Keys are compared as text. Raises NotScoredYet when there is nothing to look in.
     """
     now = door.clock()
-    generation = scored_generation(door, now)
     keys = [None if instance.key is None else str(instance.key) for instance in instances]
     wanted = [key for key in keys if key is not None]
+    if door.overlaid:
+        return _look_up_overlaid(door, keys, wanted, now)
+    generation = scored_generation(door, now)
     if len(wanted) == 1:
         found = {wanted[0]: door.scores.get(generation, wanted[0])}
     else:
         found = dict(door.scores.get_many(generation, wanted))
     age = seconds_between(generation.as_of, now)
+    return [_scored(door, key, found.get(key) if key is not None else None, generation, age, now) for key in keys]
+
+
+def _look_up_overlaid(door: Door, keys: list[str | None], wanted: list[str], now: datetime) -> list[Outcome]:
+    """Look up keys of which some were scored by event since: in the overlay, and in the generation if there is one."""
+    try:
+        generation, missing = scored_generation(door, now), None
+    except NotScoredYet as error:
+        generation, missing = None, error
+    scores, refreshed = door.scores.get_overlaid(generation, wanted)
+    age = seconds_between(generation.as_of, now) if generation else 0
     answers: list[Outcome] = []
     for key in keys:
-        score = found.get(key) if key is not None else None
-        if score is None or score.expires_at <= now.timestamp():
-            answers.append(_no_score(key, generation))
+        entry = refreshed.get(key) if key is not None else None
+        if entry is not None and _counts(door, entry, generation, now):
+            answers.append(_unless_refused(door, _refreshed(door, key, entry, generation, now)))
+        elif generation is None:
+            answers.append(missing)
         else:
-            answers.append(_unless_refused(door, _prediction(door, key, score.prediction, generation, age)))
+            answers.append(_scored(door, key, scores.get(key) if key is not None else None, generation, age, now))
     return answers
+
+
+def _counts(door: Door, entry: Refreshed, generation: Generation | None, now: datetime) -> bool:
+    """Whether an entry of the overlay goes before the visible generation: its data are newer.
+
+    Nor may it come from a version of the model that is neither deployed nor the generation's, or that the generation
+    has replaced.
+    """
+    if entry.expires_at <= now.timestamp():
+        return False
+    if generation is None:
+        return entry.model_version == door.model_version
+    if entry.model_version != generation.model_version and (
+        entry.model_version != door.model_version or parse_moment(entry.scored_at) <= parse_moment(generation.scored_at)
+    ):
+        return False
+    return parse_moment(entry.data_as_of) > parse_moment(generation.as_of)
+
+
+def _refreshed(door: Door, key: str, entry: Refreshed, generation: Generation | None, now: datetime) -> Prediction:
+    age = seconds_between(entry.data_as_of, now)
+    return Prediction(
+        model=door.model,
+        mode=door.mode,
+        key=typed_key(key, generation.key_type if generation else door.card().key_type),
+        prediction=entry.prediction,
+        source=REFRESHED,
+        model_version=entry.model_version,
+        generation=None,
+        scored_at=entry.scored_at,
+        data_as_of=entry.data_as_of,
+        age_seconds=age,
+        stale=door.is_stale(age),
+    )
 
 
 def scored_generation(door: Door, now: datetime) -> Generation:
@@ -143,6 +193,14 @@ def _no_score(key: str | None, generation: Generation) -> RequestError:
         hint="with `mode: hybrid` the model would be asked about keys without a score, given their features; "
         "modes realtime, serverless and async ask it about every key",
     )
+
+
+def _scored(
+    door: Door, key: str | None, score: StoredScore | None, generation: Generation, age: int, now: datetime
+) -> Outcome:
+    if score is None or score.expires_at <= now.timestamp():
+        return _no_score(key, generation)
+    return _unless_refused(door, _prediction(door, key, score.prediction, generation, age))
 
 
 def _unless_refused(door: Door, found: Prediction) -> Outcome:
@@ -177,6 +235,6 @@ def _prediction(door: Door, key: str, prediction: object, generation: Generation
     )
 
 
-def typed_key(key: str, key_type: str) -> Key:
+def typed_key(key: str, key_type: str | None) -> Key:
     """Return a key that was found as the data has it: an integer column answers with JSON integers."""
     return int(key) if key_type == "integer" else key

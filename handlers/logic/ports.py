@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from handlers.contract.records import Generation, Pointer, Run
+from handlers.contract.records import Generation, Pointer, Refreshed, Run
 
 if TYPE_CHECKING:
     from handlers.logic.packing import Packed  # lookups do not pack
@@ -20,10 +20,11 @@ class ObjectMissing(LookupError):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object in a listing; `size` is bytes."""
+    """One object in a listing; `size` is bytes, `modified` when it was written (UTC)."""
 
     key: str
     size: int
+    modified: datetime
 
 
 class Objects(Protocol):
@@ -89,6 +90,11 @@ class ScoreStore(Protocol):
 
     def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
         """Return the scores that exist, by key; `keys` may repeat."""
+
+    def get_overlaid(
+        self, generation: Generation | None, keys: Sequence[str]
+    ) -> tuple[dict[str, StoredScore], dict[str, Refreshed]]:
+        """Return the scores that exist, and what was scored by event, by key; the latter expired, older or not."""
 
 
 class MetricSink(Protocol):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from handlers.contract.records import Generation, Pointer, Run
+from handlers.contract.records import Generation, Pointer, Refreshed, Run
 from handlers.logic.buckets import ABSENT, ELSEWHERE, find, key_bytes, place
 from handlers.logic.packing import Packed
 from handlers.logic.ports import ObjectMissing, StoredObject, StoredScore
@@ -22,16 +22,21 @@ def event(name: str, **changes: Any) -> Any:
 
 
 class FakeObjects:
-    """Objects by (bucket, key); remembers the order of writes and of deletes."""
+    """Objects by (bucket, key), all of 05:00 but those in `modified`; remembers the order of writes and of deletes."""
 
     def __init__(self, files: Mapping[str, bytes] | None = None, bucket: str = "data") -> None:
         self.stored = {(bucket, key): body for key, body in (files or {}).items()}
+        self.modified: dict[str, datetime] = {}
         self.writes: list[str] = []
         self.deleted: list[str] = []
 
     def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         keys = sorted((key for owner, key in self.stored if owner == bucket), key=str.encode)
-        return iter([StoredObject(key, len(self.stored[bucket, key])) for key in keys if key.startswith(prefix)])
+        return iter([self._listed(bucket, key) for key in keys if key.startswith(prefix)])
+
+    def _listed(self, bucket: str, key: str) -> StoredObject:
+        modified = self.modified.get(key, datetime(2026, 11, 23, 5, tzinfo=UTC))
+        return StoredObject(key, len(self.stored[bucket, key]), modified)
 
     def get(self, bucket: str, key: str) -> bytes:
         if (bucket, key) not in self.stored:
@@ -95,6 +100,7 @@ class FakeScores:
     def __init__(self) -> None:
         self.partitions: dict[tuple[str, int], tuple[Packed, int]] = {}
         self.stored: dict[tuple[str, str], StoredScore] = {}
+        self.overlay: dict[str, Refreshed] = {}
 
     def put_one_by_one(self, generation: str, scores: Mapping[str, Any], *, expires_at: int) -> None:
         self.stored |= {(generation, key): StoredScore(value, expires_at) for key, value in scores.items()}
@@ -115,6 +121,12 @@ class FakeScores:
 
     def get_many(self, generation: Generation, keys: Sequence[str]) -> dict[str, StoredScore]:
         return {key: score for key in keys if (score := self.get(generation, key))}
+
+    def get_overlaid(
+        self, generation: Generation | None, keys: Sequence[str]
+    ) -> tuple[dict[str, StoredScore], dict[str, Refreshed]]:
+        scores = self.get_many(generation, keys) if generation else {}
+        return scores, {key: self.overlay[key] for key in keys if key in self.overlay}
 
 
 class FakeMetrics:
