@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,12 @@ class Folder:
 
     def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         paths = sorted(path for path in self.root.rglob("*") if path.is_file())
-        keys = ((path.relative_to(self.root).as_posix(), path.stat().st_size) for path in paths)
-        return (StoredObject(key, size) for key, size in keys if key.startswith(prefix))
+        keys = ((path.relative_to(self.root).as_posix(), path.stat()) for path in paths)
+        return (
+            StoredObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+            for key, stat in keys
+            if key.startswith(prefix)
+        )
 
     def get(self, bucket: str, key: str) -> bytes:
         return (self.root / key).read_bytes()

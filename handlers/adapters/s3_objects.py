@@ -17,7 +17,7 @@ class S3Objects:
         """Yield objects as S3 lists them: in the order of their keys' UTF-8 bytes."""
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
-                yield StoredObject(entry["Key"], entry["Size"])
+                yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])
 
     def get(self, bucket: str, key: str) -> bytes:
         try:

@@ -28,6 +28,7 @@ TurnoutError
     ├── EmptyInput              no object or no row under the input location
     ├── MissingColumns          the input lacks columns of the schema
     ├── WrongColumnType         a column cannot hold the schema's type
+    ├── NoDataTime              no row says of when it is, in the column that should
     ├── UnreadableInput         a file is not what its format says
     ├── TooManyBadRows          more rows quarantined than the threshold allows
     ├── TooManyRows             more rows than one run carries
@@ -163,6 +164,10 @@ class MissingColumns(RunError):
 
 class WrongColumnType(RunError):
     code = "wrong_column_type"
+
+
+class NoDataTime(RunError):
+    code = "no_data_time"
 
 
 class UnreadableInput(RunError):

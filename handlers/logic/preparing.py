@@ -1,7 +1,8 @@
 """Input data set to shards: list, read, check, quarantine, shard. Raises what stops a run, with names and numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,9 @@ from handlers.contract.errors import EmptyInput, TooManyBadRows, UnreadableInput
 from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Prepared
 from handlers.logic.columns import Column, shown
-from handlers.logic.ports import ObjectMissing, Objects, StoredObject
+from handlers.logic.data_times import DataTimes
+from handlers.logic.moments import format_moment, utc_now
+from handlers.logic.ports import Clock, ObjectMissing, Objects, StoredObject
 from handlers.logic.quarantine import Quarantine
 from handlers.logic.reading import READERS, Batch, Unparsed, missing_columns, read_batches
 from handlers.logic.scores import partitions
@@ -23,15 +26,19 @@ from handlers.logic.validation import Checked, Reason, as_found, check, resolve_
 #: Reason codes that `Prepared` carries at most.
 MAX_REASONS = 50
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
-def prepare(card: ModelCard, run_id: str, data_bucket: str, objects: Objects, *, mode: ServingMode) -> Prepared:
+
+def prepare(
+    card: ModelCard, run_id: str, data_bucket: str, objects: Objects, *, mode: ServingMode, clock: Clock = utc_now
+) -> Prepared:
     """Write a run's shards, sidecars and quarantine file, and return the counts.
 
-    Raises EmptyInput, MissingColumns, WrongColumnType, UnreadableInput and TooManyBadRows; before the last
-    one the quarantine file is complete, so that it can be read. Doing it again overwrites the same files.
+    Raises EmptyInput, MissingColumns, WrongColumnType, UnreadableInput, TooManyBadRows and NoDataTime; before the
+    last two the quarantine file is complete, so that it can be read. Doing it again overwrites the same files.
     """
     _clear(card.model, run_id, data_bucket, objects)
-    preparation = _Preparation(card, run_id, data_bucket, objects, mode)
+    preparation = _Preparation(card, run_id, data_bucket, objects, mode, clock())
     try:
         return preparation.run()
     finally:
@@ -74,8 +81,11 @@ class _Seen:
 class _Preparation:
     """One pass over a data set."""
 
-    def __init__(self, card: ModelCard, run_id: str, data_bucket: str, objects: Objects, mode: ServingMode) -> None:
+    def __init__(
+        self, card: ModelCard, run_id: str, data_bucket: str, objects: Objects, mode: ServingMode, now: datetime
+    ) -> None:
         self._mode = mode
+        self._times = DataTimes(card.data_time, now) if card.data_time else None
         self._card, self._run_id, self._bucket, self._objects = card, run_id, data_bucket, objects
         self._shards = ShardWriter(card, run_id, data_bucket, objects)
         self._seen = _Seen()
@@ -84,9 +94,9 @@ class _Preparation:
     def run(self) -> Prepared:
         bucket, prefix = self._card.input_place(self._bucket)
         place = f"s3://{bucket}/{prefix}"
-        files = 0
+        files, modified = 0, _BEFORE_ALL
         for stored in input_objects(bucket, prefix, self._objects):
-            files += 1
+            files, modified = files + 1, max(modified, stored.modified)
             self._read_file(bucket, stored.key)
         if not files:
             raise EmptyInput(f"there is no file under {place} (names that start with `_` or `.` do not count)")
@@ -95,6 +105,7 @@ class _Preparation:
         self._require_columns(place)
         uri = self._write_quarantine()
         self._require_quality(uri)
+        data_as_of = self._times.newest(place) if self._times else modified
         shards = self._shards.finish()
         return Prepared(
             rows_in=self._seen.rows,
@@ -104,6 +115,7 @@ class _Preparation:
             quarantine_uri=uri,
             reasons=dict(self.quarantine.reasons.most_common(MAX_REASONS)),
             shards=shards,
+            data_as_of=format_moment(data_as_of),
             partitions=partitions(self._mode, sum(shard["rows"] for shard in shards)),
         )
 
@@ -130,6 +142,8 @@ class _Preparation:
         except WrongColumnType as error:
             raise WrongColumnType(f"{file}: {error.message}", file=file, **error.details) from error
         self._note(batch, checked)
+        times, problems = self._times.check(batch.columns[self._card.data_time]) if self._times else (None, [])
+        checked = replace(checked, problems=checked.problems + problems)
         bad = checked.bad_rows()
         duplicates = self._claim_keys(checked.key, bad, batch, first_row)
         for index in sorted({*pc.indices_nonzero(bad).to_pylist(), *duplicates}):
@@ -138,6 +152,8 @@ class _Preparation:
         rows = pc.add(pa.array(batch.offsets, pa.int64()), first_row)
         table = wire_table(rows, checked.key, checked.features)
         self._shards.add(table.filter(good))
+        if self._times:
+            self._times.note(times.filter(good))
 
     def _note(self, batch: Batch, checked: Checked) -> None:
         seen = self._seen

@@ -64,7 +64,8 @@ def read_batches(body: bytes, card: ModelCard, file: str) -> Iterator[Batch]:
     """Yield a file's batches. Raises UnreadableInput and MissingColumns, both naming the file."""
     if file.endswith(".gz"):
         body = _unzipped(body, file)
-    return READERS[card.input_format].batches(body, [card.key, *card.feature_names], file)
+    wanted = dict.fromkeys([card.key, *card.feature_names, *([card.data_time] if card.data_time else [])])
+    return READERS[card.input_format].batches(body, list(wanted), file)
 
 
 def missing_columns(wanted: list[str], found: list[str], where: str) -> MissingColumns | None:

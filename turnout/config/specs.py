@@ -147,6 +147,10 @@ class ScheduleSpec(Strict):
     marker: str = Field("_SUCCESS", description="Object name that says a data set is complete (with `on_new_data`).")
 
 
+#: `input.data_time` where the input's objects say it themselves, by when they were written.
+LAST_MODIFIED = "last-modified"
+
+
 class InputSpec(Strict):
     """Where rows to score come from."""
 
@@ -155,7 +159,7 @@ class InputSpec(Strict):
     )
     format: InputFormat = Field("parquet", description="File format of the input.")
     data_time: str = Field(
-        "last-modified",
+        LAST_MODIFIED,
         min_length=1,
         description="What says how old the data are: `last-modified`, the newest input object's own time, or the name "
         "of a column that holds a time, of which the newest counts.",

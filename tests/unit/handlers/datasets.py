@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -46,9 +47,19 @@ def jsonlines(rows: list[Row]) -> bytes:
 class Outcome:
     """What preparing one data set left behind."""
 
-    def __init__(self, model_card: ModelCard, files: dict[str, bytes], run_id: str = RUN) -> None:
+    def __init__(
+        self,
+        model_card: ModelCard,
+        files: dict[str, bytes],
+        run_id: str = RUN,
+        modified: dict[str, datetime] | None = None,
+        now: datetime = datetime(2026, 11, 23, 6, 10, tzinfo=UTC),
+    ) -> None:
         self.objects = FakeObjects({f"input/m/{name}": body for name, body in files.items()})
-        self.prepared: Prepared = prepare(model_card, run_id, "data", self.objects, mode=ServingMode.PRECOMPUTE)
+        self.objects.modified = {f"input/m/{name}": moment for name, moment in (modified or {}).items()}
+        self.prepared: Prepared = prepare(
+            model_card, run_id, "data", self.objects, mode=ServingMode.PRECOMPUTE, clock=lambda: now
+        )
         self.wire = model_card.wire_format
 
     @property

@@ -51,6 +51,7 @@ class TestShards:
             "quarantine_uri": None,
             "reasons": {},
             "shards": [{"index": 0, "rows": 2}],
+            "data_as_of": "2026-11-23T05:00:00Z",
             "partitions": [0],
         }
 
