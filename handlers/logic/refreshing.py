@@ -25,6 +25,7 @@ from handlers.contract.errors import (
     RequestExpired,
     StoreUnavailable,
 )
+from handlers.contract.events import MEMBERS
 from handlers.contract.key_hash import key_hash
 from handlers.contract.predictions import Key
 from handlers.contract.records import Refreshed
@@ -37,7 +38,6 @@ from handlers.logic.ports import Clock
 from handlers.logic.requests import to_instance
 from handlers.logic.rows import encode_rows
 
-MEMBERS = frozenset({"model", "stage", "key", "features", "data_as_of"})
 #: How far a clock of the senders may be ahead of ours.
 CLOCKS_DIFFER = timedelta(minutes=5)
 #: An event that has waited for so long will never be scored. The queue itself forgets after four days, silently.

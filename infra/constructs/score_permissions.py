@@ -1,6 +1,6 @@
 """Who may touch which items of a model's table, by the first part of their key (handlers.contract.records)."""
 
-from handlers.contract.records import GENERATION, POINTER, RUN
+from handlers.contract.records import GENERATION, OVERLAY, POINTER, RUN
 from infra.constructs.permissions import Statement, allow
 
 #: Scores are stored under `<generation>#<key>`, and a generation is named like 20261123T060000Z: the pattern covers
@@ -34,3 +34,8 @@ def read_freshness(table_arn: str) -> Statement:
 
 def read_scores(table_arn: str) -> Statement:
     return on_items(table_arn, ["GetItem", "BatchGetItem"], SCORES)
+
+
+def read_overlaid(table_arn: str) -> Statement:
+    """Allow reading scores and the overlay in one call: a statement allows a call only if it covers all of its keys."""
+    return on_items(table_arn, ["BatchGetItem"], SCORES, f"{OVERLAY}*")

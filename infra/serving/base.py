@@ -1,10 +1,18 @@
 """The seam between a model's stack and the way the model is served."""
 
+from typing import Protocol
+
+from aws_cdk import CfnResource
 from constructs import Construct
 
 from infra.constructs.live_endpoint import LiveEndpoint
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
+
+
+class Follower(Protocol):
+    def wait_for(self, resource: CfnResource) -> None:
+        """Leave everything as it is until `resource` is there."""
 
 
 class Serving(Construct):
@@ -19,6 +27,8 @@ class Serving(Construct):
     `pipeline`                ARN of the machine that makes generations
     `fresh_seconds`           age up to which a visible generation is proof enough; 0: none is wanted
     `remember_seconds`        how long live answers are remembered
+    `overlaid`                whether single keys are scored by event, so that lookups read them too
+    `followers`               what changes, as the front door does, only once the mode is proved
     `slow_milliseconds`       time in which 99 of 100 requests are answered
     `outputs`                 stack outputs of this mode, by name
 
@@ -34,6 +44,8 @@ class Serving(Construct):
         self.endpoint, self.endpoint_config, self.fallback, self.pipeline = "", "", "", ""
         self.fresh_seconds = self.remember_seconds = self.most_instances = 0
         self.slow_milliseconds = 1_000
+        self.overlaid = False
+        self.followers: list[Follower] = []
         self.outputs: dict[str, str] = {}
 
     def _answer_live(self, endpoint: LiveEndpoint) -> None:

@@ -48,6 +48,8 @@ class ModelStack(Stack):
         serving = SERVING[spec.mode](self, "Serving", parts=parts)
         gate = Gate(self, "Gate", parts=parts, proving=_proving(serving), pace=pace)
         gate.require(serving)
+        for follower in serving.followers:
+            follower.wait_for(gate.passed)
         front_door = FrontDoor(
             self,
             "FrontDoor",
@@ -160,4 +162,5 @@ def _predict_environment(parts: Parts, serving: Serving) -> PredictEnv:
         max_live_per_minute=parts.spec.hybrid.max_live_per_minute,
         async_expiry_seconds=int(parts.spec.async_.expiry.total_seconds()),
         async_invocation_seconds=int(parts.spec.async_.invocation_timeout.total_seconds()),
+        overlaid=serving.overlaid,
     )

@@ -16,6 +16,7 @@ from turnout import __version__
 from turnout.config import images, instances, schedules
 from turnout.config.capabilities import (
     BATCH_TRANSFORM,
+    ENDPOINT,
     ENDPOINT_SCALING,
     ENDPOINT_UPDATE,
     FAMILIES,
@@ -369,6 +370,19 @@ def _async_limits(spec: ModelSpec) -> Findings:
         yield Finding(("async", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
 
 
+def _refresh(spec: ModelSpec) -> Findings:
+    """Scoring a key by event takes scores to put it beside, and a model that answers at once."""
+    if not spec.refresh.on_event:
+        return
+    path, family = ("refresh", "on_event"), ENDPOINT[spec.mode](spec)
+    if family is None or not SCORES_IN_BATCH[spec.mode]:
+        reason = f"an event's key is scored by an endpoint, for lookups to find; mode {spec.mode.value!r} has not both"
+        yield Finding(path, reason, "Use mode: hybrid, or on_event: false.")
+    elif family == "async":
+        reason = "an asynchronous endpoint answers later, and an event's key is scored at once"
+        yield Finding(path, reason, "Use hybrid.fallback: serverless (or realtime), or on_event: false.")
+
+
 def _serverless_limits(spec: ModelSpec) -> Findings:
     serverless = spec.serverless
     kept = serverless.provisioned_concurrency
@@ -498,6 +512,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _realtime_limits,
     _async_limits,
     _serverless_limits,
+    _refresh,
     _what_the_endpoint_lacks,
     _places,
     _environment,
