@@ -10,7 +10,7 @@ from handlers.contract import layout, metrics
 from handlers.contract.card import ModelCard
 from handlers.contract.errors import QualityFailed
 from handlers.contract.modes import ServingMode
-from handlers.contract.pipeline import Conclude, Concluded, Packed, Prepared, Published
+from handlers.contract.pipeline import Conclude, Concluded, Prepared
 from handlers.contract.records import Generation, Pointer, Run
 from handlers.logic.moments import format_moment, parse_moment, seconds_between
 from handlers.logic.ports import Clock, MetricSink, ObjectMissing, Objects, Records
@@ -152,6 +152,7 @@ class Conclusion:
             quarantine_uri=prepared.get("quarantine_uri"),
             expires_at=int(scored_at.timestamp()) + self.card.retention_seconds,
             buckets=[part["buckets"] for part in packed] or None,
+            data_as_of=prepared.get("data_as_of"),
             profile=_profile(receipts),
             singles=sum(part["singles"] for part in packed) if all("singles" in part for part in packed) else None,
         )

@@ -1,4 +1,4 @@
-"""May a generation be seen? Its predictions against what the model's card asks for and against the visible generation."""
+"""May a generation be seen? Its predictions against what the card asks for, and against the visible generation's."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

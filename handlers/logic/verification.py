@@ -46,7 +46,8 @@ ONLY_IN_RECEIPTS = frozenset({"span", "profile"})
 
 
 def _in_order(receipts: Sequence[dict[str, Any] | Published | Packed]) -> list[list[tuple[str, int]]]:
-    return sorted(sorted(entry for entry in receipt.items() if entry[0] not in ONLY_IN_RECEIPTS) for receipt in receipts)
+    counted = ({k: v for k, v in receipt.items() if k not in ONLY_IN_RECEIPTS} for receipt in receipts)
+    return sorted(sorted(receipt.items()) for receipt in counted)
 
 
 def _overlaps(receipts: Sequence[dict[str, Any]]) -> list[str]:

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from handlers.contract import layout, metrics
-from handlers.contract.errors import VerificationFailed
+from handlers.contract.card import Quality
+from handlers.contract.errors import QualityFailed, VerificationFailed
 from handlers.contract.modes import ServingMode
 from handlers.contract.records import Generation, Pointer, Run
 from handlers.logic.concluding import POINTER_ATTEMPTS, Conclusion, PointerContended, readable_cause
+from handlers.logic.profiles import Profile
+from handlers.logic.profiling import profile_of
 from handlers.logic.rollback import NothingToRollBack, roll_back
 from tests.unit.handlers.datasets import card
 from tests.unit.handlers.fakes import FakeClock, FakeMetrics, FakeObjects, FakeRecords, event
@@ -227,6 +230,105 @@ class TestVerification:
     def test_a_mode_without_lookups_must_not_have_published_any(self):
         with pytest.raises(VerificationFailed, match="rows to look up 0 is not published 8"):
             World(ServingMode.BATCH).conclude()
+
+
+def bodies(*shards):
+    return [profile_of(shard).to_body() for shard in shards]
+
+
+class TestQuality:
+    """The visible generation has 100 rows around one half."""
+
+    @pytest.fixture
+    def world(self):
+        world = World()
+        visible = profile_of([number / 100 for number in range(100)]).to_body()
+        world.records.put_generation(replace(manifest(OLD, "2026-11-22T06:09:00Z"), rows_scored=100, profile=visible))
+        return world
+
+    def shards(self, world, *shards):
+        """Have the run score these predictions."""
+        world.event["prepared"].update(
+            rows_in=sum(map(len, shards)), rows_valid=sum(map(len, shards)), rows_quarantined=0
+        )
+        world.event["published"] = [{"index": index, "rows_scored": len(shard)} for index, shard in enumerate(shards)]
+        world.event["prepared"]["shards"] = [{"index": index, "rows": len(shard)} for index, shard in enumerate(shards)]
+        world.event["packed"][0]["rows_published"] = sum(map(len, shards))
+        key = layout.partition_receipt_key("m", RUN, 0)
+        world.objects.put("data", key, json.dumps(world.event["packed"][0]).encode())
+        for published, profile in zip(world.event["published"], bodies(*shards), strict=True):
+            body = json.dumps({**published, "profile": profile}).encode()
+            world.objects.put("data", layout.receipt_key("m", RUN, published["index"]), body)
+
+    def test_a_generation_is_seen_with_the_profile_of_all_its_shards(self, world):
+        self.shards(world, [0.25] * 40, [0.75] * 60)
+        assert world.conclude()["visible"] is True
+        generation = world.records.generations[RUN]
+        assert Profile.from_body(generation.profile).numbers.mean == pytest.approx(0.55)
+        assert generation.compared["against"] == OLD
+        assert generation.compared["coverage"] == 1.0
+        assert generation.compared["drift"] == pytest.approx(0.25, abs=0.02)
+
+    def test_a_generation_that_fails_stays_invisible_with_the_reason_and_the_numbers(self, world):
+        self.shards(world, [0.25] * 20, [0.75] * 20)
+        before = world.records.current
+        reason = "40 rows are 40.0% of the 100 of generation 20261122T060000Z, at least 50.0% are asked for"
+        with pytest.raises(QualityFailed, match=reason):
+            world.conclude()
+        assert world.records.current == before
+        refused = world.records.generations[RUN]
+        assert reason in refused.refused
+        assert Generation.from_item(refused.to_item()) == refused
+        assert world.metrics.sent == [], "the failure's own step counts it"
+        with pytest.raises(QualityFailed):
+            world.conclude()
+        assert world.records.generations[RUN] == refused, "a repeated delivery says the same"
+
+    def test_the_settings_of_the_model_decide(self, world):
+        self.shards(world, [0.25] * 20, [0.75] * 20)
+        lenient = replace(world.conclusion.card, quality=Quality(min_coverage=0.1))
+        world.conclusion = replace(world.conclusion, card=lenient)
+        assert world.conclude()["visible"] is True
+
+    def test_a_refused_generation_that_somebody_made_visible_is_not_judged_again(self, world):
+        self.shards(world, [0.25] * 20, [0.75] * 20)
+        with pytest.raises(QualityFailed):
+            world.conclude()
+        world.records.put_generation(replace(world.records.generations[RUN], refused=None))
+        world.records.current = Pointer(results=RUN, scores=RUN, previous_scores=OLD, revision=5)
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert world.records.generations[RUN].compared["against"] == OLD
+
+    def test_an_expired_generation_is_nothing_to_compare_with(self, world):
+        self.shards(world, [0.25] * 20, [0.75] * 20)
+        world.records.put_generation(replace(world.records.generations[OLD], expires_at=1_000))
+        assert world.conclude()["visible"] is True
+        assert world.records.generations[RUN].compared is None
+
+    def test_in_batch_the_newest_results_are_compared_with(self, world):
+        self.shards(world, [0.25] * 20, [0.75] * 20)
+        world.event["packed"] = world.event["prepared"]["partitions"] = []
+        world.conclusion = replace(world.conclusion, mode=ServingMode.BATCH)
+        world.records.current = Pointer(results=OLDER, scores=OLD, revision=4)
+        assert world.conclude()["visible"] is True
+        world.records.current = Pointer(results=OLD, scores=OLDER, revision=4)
+        del world.records.runs[RUN]
+        with pytest.raises(QualityFailed):
+            world.conclude()
+
+    def test_no_row_may_be_in_two_shards(self, world):
+        self.shards(world, [0.25] * 50, [0.75] * 50)
+        for index, span in enumerate([[0, 50], [50, 99]]):
+            key = layout.receipt_key("m", RUN, index)
+            body = json.loads(world.objects.get("data", key))
+            world.objects.put("data", key, json.dumps({**body, "span": span}).encode())
+        with pytest.raises(VerificationFailed, match="shards 0 and 1 both have row 50"):
+            world.conclude()
+
+    def test_receipts_of_code_that_made_no_profiles_are_taken(self, world):
+        world.records.put_generation(replace(world.records.generations[OLD], rows_scored=8))
+        assert world.conclude()["visible"] is True
+        assert world.records.generations[RUN].profile is None
 
 
 class TestFailure:
