@@ -217,6 +217,30 @@ def predict(
 
 
 @app.command()
+def refresh(
+    model: ModelArgument,
+    key: Annotated[str, typer.Option("--key", "-k", help="Key to score, exactly as in the data.")],
+    features: Annotated[str, typer.Option("--features", "-f", help="Its features as a JSON object, or `-` for stdin.")],
+    data_as_of: Annotated[
+        str | None, typer.Option("--data-as-of", help="Moment that the features are of (ISO 8601); default: now.")
+    ] = None,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Have one key scored now, by the event `Refresh Prediction` that your own systems can put as well."""
+    from turnout import deployed, refreshing
+
+    given = _parse_body(features, "--features")
+    if not isinstance(given, dict):
+        raise typer.BadParameter("--features is no JSON object.")
+    event = refreshing.ask(deployed.find_model(stage, model), key, given, data_as_of)
+    if as_json:
+        _print_json({"model": model, "event": event})
+        return
+    out.print(f"{model}: event {event} is on its way; `turnout predict {model} --key {key}` shows what came of it.")
+
+
+@app.command()
 def rollback(model: ModelArgument, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
     """Serve the previous generation of scores again, at once and without a deploy."""
     from handlers.contract.errors import TurnoutError
@@ -531,12 +555,12 @@ def _refuse(plan, *, quiet: bool) -> None:
     raise UserError(f"Nothing was written: {plan.refusal}.")
 
 
-def _parse_body(text: str) -> dict:
+def _parse_body(text: str, option: str = "--body") -> dict:
     raw = sys.stdin.read() if text == "-" else text
     try:
         return json.loads(raw)
     except ValueError as error:
-        raise typer.BadParameter(f"--body is not JSON: {error}") from error
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from error
 
 
 def _status_of(stage: str, name: str) -> dict:
