@@ -267,7 +267,7 @@ class TestQuality:
         assert Profile.from_body(generation.profile).numbers.mean == pytest.approx(0.55)
         assert generation.compared["against"] == OLD
         assert generation.compared["coverage"] == 1.0
-        assert generation.compared["drift"] == pytest.approx(0.25, abs=0.02)
+        assert generation.compared["drift"] == pytest.approx(0.35, abs=0.02)
 
     def test_a_generation_that_fails_stays_invisible_with_the_reason_and_the_numbers(self, world):
         self.shards(world, [0.25] * 20, [0.75] * 20)

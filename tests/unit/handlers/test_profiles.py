@@ -4,6 +4,7 @@ import json
 import math
 import random
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -44,7 +45,7 @@ def test_merged_shards_tell_what_the_whole_tells():
     values = normal(30_000, 3.0, 2.0) + [100.0] * 3_000
     whole = profile_of(values)
     cuts = [0, 100, 101, 20_000, len(values)]
-    parts = [profile_of(values[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    parts = [profile_of(values[start:stop]) for start, stop in pairwise(cuts)]
     merged = merge([Profile.from_body(json.loads(json.dumps(part.to_body()))) for part in parts])
     assert (merged.rows, merged.types) == (whole.rows, whole.types)
     assert (merged.numbers.smallest, merged.numbers.largest) == (whole.numbers.smallest, whole.numbers.largest)
