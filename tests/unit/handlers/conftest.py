@@ -93,7 +93,7 @@ def predict_env(mode="precompute", **settings):
 
 def forget_environments():
     """Make every entry start cold again."""
-    for name in ("start", "prepare", "publish", "conclude", "predict", "unknown_model"):
+    for name in ("start", "prepare", "publish", "conclude", "predict", "refresh", "unknown_model"):
         module = importlib.import_module(f"handlers.{name}")
         for member in vars(module).values():
             if hasattr(member, "cache_clear") and member.__module__ == module.__name__:
