@@ -9,7 +9,7 @@ import pytest
 
 HANDLERS = Path(__file__).resolve().parents[3] / "handlers"
 FILES = {path.relative_to(HANDLERS).as_posix(): path for path in sorted(HANDLERS.rglob("*.py"))}
-ARROW = {"columns", "joining", "preparing", "publishing", "reading", "results", "sharding", "validation"}
+ARROW = {"columns", "joining", "preparing", "profiling", "publishing", "reading", "results", "sharding", "validation"}
 
 
 def imported(path: Path) -> set[str]:
