@@ -490,7 +490,7 @@ def test_a_storm_of_throttles_delays_writing_but_neither_loses_nor_doubles_anyth
     dice, execution, waited = random.Random(seed), Execution(before.copy(), 1), len(pauses)
 
     def take(requests):
-        if dice.random() < 0.5:
+        if dice.random() < 0.2:
             raise throttled()
         return dice.randint(0, len(requests))
 
