@@ -37,6 +37,17 @@ class RecordsTable:
         item = self._get(RUN, run_id)
         return Run.from_item(item) if item else None
 
+    def newest_runs(self, limit: int) -> list[Run]:
+        found = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression=f"{PK} = :run",
+            ExpressionAttributeValues={":run": to_attribute(RUN)},
+            ScanIndexForward=False,
+            Limit=limit,
+            ConsistentRead=True,
+        )
+        return [Run.from_item(from_attributes(item)) for item in found["Items"]]
+
     def put_run(self, run: Run) -> None:
         self._put(run.to_item())
 

@@ -96,6 +96,18 @@ class RefreshEnv(Environment):
 
 
 @dataclass(frozen=True)
+class FreshnessEnv(Environment):
+    """What looks at the age of a model's data (`handlers.freshness`)."""
+
+    stage: str
+    model: str
+    mode: str
+    table: str
+    pipeline: str  # ARN of the state machine
+    when_older_than_seconds: int  # age from which a run is started; 0: never
+
+
+@dataclass(frozen=True)
 class GateEnv(Environment):
     """The gate's handlers (`handlers.gate`, `prove`, `answer`): proof that a mode works before clients meet it."""
 

@@ -16,7 +16,7 @@ from typing import NotRequired, TypedDict
 class Trigger(TypedDict):
     """What starts a run. `slot` is ISO 8601; `id` tells apart triggers within one slot (absent for a schedule)."""
 
-    trigger: str  # schedule, manual, new_data, gate
+    trigger: str  # schedule, manual, new_data, gate, age
     slot: str
     id: NotRequired[str]
     execution: str  # ARN of this execution, added by the state machine

@@ -120,7 +120,7 @@ class Run:
 
     id: str
     execution: str  # ARN of the Step Functions execution that claimed the slot
-    trigger: str  # schedule, manual, new_data or gate
+    trigger: str  # schedule, manual, new_data, gate or age
     slot: str
     status: str
     started_at: str

@@ -67,6 +67,9 @@ class Records(Protocol):
     def run(self, run_id: str) -> Run | None:
         """Return a run of the ledger, or None."""
 
+    def newest_runs(self, limit: int) -> list[Run]:
+        """Return at most so many runs of the ledger, those of the newest slots first."""
+
     def put_run(self, run: Run) -> None:
         """Overwrite a run of the ledger."""
 

@@ -10,7 +10,7 @@ from handlers.contract.records import Run
 from handlers.logic.moments import format_moment, parse_moment
 from handlers.logic.ports import Clock, MetricSink, Records
 
-TRIGGERS = ("schedule", "manual", "new_data", "gate")
+TRIGGERS = ("schedule", "manual", "new_data", "gate", "age")
 
 #: How long the ledger remembers a run. A trigger that arrives later than this would run again.
 LEDGER_SECONDS = 90 * 86400

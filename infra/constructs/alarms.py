@@ -15,10 +15,10 @@ from handlers.contract import metrics
 from turnout.config.stages import Stage
 
 RUNBOOK = "docs/runbook.md"
-#: CloudWatch looks back seven days at most, in periods of an hour or more, and one day in shorter ones.
-LONGEST_LOOKBACK = timedelta(days=7)
 #: Errors within a period that are too many to be chance.
 TOO_MANY_ERRORS = 5
+#: Looks at the data's age within one period: fewer that fail wake nobody.
+LOOKS_A_PERIOD = 3
 
 
 @dataclass(frozen=True)
@@ -119,23 +119,23 @@ def run_alarms(*, stage: str, model: str, machine_arn: str) -> list[AlarmSpec]:
     ]
 
 
-def staleness_alarms(*, stage: str, model: str, max_staleness: timedelta) -> list[AlarmSpec]:
-    """Return the alarm on too long a time without a successful run, or none beyond what CloudWatch can look back."""
-    if max_staleness > LONGEST_LOOKBACK:
-        return []
-    seconds = max_staleness.total_seconds()
-    period = 3600 if seconds >= 3600 else 60
+def staleness_alarms(*, stage: str, model: str, max_staleness: timedelta, minutes_between: int) -> list[AlarmSpec]:
+    """Return the alarm on data that are too old, or of whose age nobody has heard for three looks.
+
+    The youngest age in a period counts: the alarm ends with the first look after a run that brought newer data.
+    """
     return [
         AlarmSpec(
-            id="NoSuccess",
-            summary=f"no run has succeeded for {max_staleness}; what is served is stale.",
-            anchor="no-run-has-succeeded-in-time",
+            id="Stale",
+            summary=f"the data behind what is visible are older than {max_staleness}, or nobody can tell.",
+            anchor="the-data-are-too-old",
             namespace=metrics.NAMESPACE,
-            metric=metrics.RUN_SUCCEEDED,
+            metric=metrics.DATA_AGE_SECONDS,
             dimensions=of_model(stage, model),
-            comparison="LessThanThreshold",
-            period_seconds=period,
-            periods=max(1, int(seconds // period)),
+            statistic="Minimum",
+            comparison="GreaterThanThreshold",
+            threshold=int(max_staleness.total_seconds()),
+            period_seconds=LOOKS_A_PERIOD * minutes_between * 60,
             missing="breaching",
         )
     ]

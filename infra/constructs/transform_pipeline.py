@@ -55,12 +55,12 @@ class TransformPipeline(Construct):
         allowed = _step_permissions(parts)
         allowed["publish"] += publish
         steps = {step: self._step(step, parts, allowed[step], logs) for step in SIZES}
-        self._machine = self._add_machine(parts, {step: function.arn for step, function in steps.items()}, logs)
-        self.arn = self._machine.attr_arn
+        self.machine = self._add_machine(parts, {step: function.arn for step, function in steps.items()}, logs)
+        self.arn = self.machine.attr_arn
 
     def start_and_watch(self) -> list[Statement]:
         """Allow starting a run and seeing how it goes."""
-        executions = arn("states", f"execution:{self._machine.attr_name}:*")
+        executions = arn("states", f"execution:{self.machine.attr_name}:*")
         return [allow(["states:StartExecution"], [self.arn]), allow(["states:DescribeExecution"], [executions])]
 
     def _step(self, step: str, parts: Parts, statements: list[Statement], logs: LogGroup) -> HandlerFunction:

@@ -3,6 +3,7 @@
 from constructs import Construct
 
 from infra.constructs.alarms import run_alarms, staleness_alarms, trigger_alarms
+from infra.constructs.freshness import Freshness, minutes_between_looks
 from infra.constructs.parts import Parts
 from infra.constructs.permissions import Statement
 from infra.constructs.transform_pipeline import TransformPipeline
@@ -17,11 +18,16 @@ class BatchServing(Serving):
         super().__init__(scope, id, parts=parts)
         self._pipeline = TransformPipeline(self, "Pipeline", parts=parts, publish=self._publish_permissions(parts))
         trigger = Trigger(self, "Trigger", parts=parts, machine_arn=self._pipeline.arn)
+        Freshness(self, "Freshness", parts=parts, machine=self._pipeline.machine)
         names = {"stage": parts.stage.name, "model": parts.spec.name}
         parts.alarms.add(
             [
                 *run_alarms(**names, machine_arn=self._pipeline.arn),
-                *staleness_alarms(**names, max_staleness=parts.spec.max_staleness),
+                *staleness_alarms(
+                    **names,
+                    max_staleness=parts.spec.max_staleness,
+                    minutes_between=minutes_between_looks(parts.spec),
+                ),
                 *trigger_alarms(queue_name=trigger.queue_name),
             ]
         )

@@ -1,11 +1,11 @@
 """One model: artifact, pipeline, table, front door and alarms, in a stack of its own."""
 
-from aws_cdk import Annotations, CfnOutput, Environment, Stack
+from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from handlers.contract.env import PredictEnv
 from handlers.contract.layout import input_prefix, results_root, stack_name
-from infra.constructs.alarms import LONGEST_LOOKBACK, Alarms
+from infra.constructs.alarms import Alarms
 from infra.constructs.bucket_place import BucketPlace
 from infra.constructs.card_file import stage_card
 from infra.constructs.file_asset import StagedFile, Uploads
@@ -60,7 +60,6 @@ class ModelStack(Stack):
             api=platform.api,
             gate=gate,
         )
-        self._say_what_nobody_watches(spec)
         self._publish_outputs(parts, serving, front_door)
         tag(self, tags)
 
@@ -102,14 +101,6 @@ class ModelStack(Stack):
             tags=tags,
             job_tags=job_tags,
         )
-
-    def _say_what_nobody_watches(self, spec: ModelSpec) -> None:
-        if spec.max_staleness > LONGEST_LOOKBACK:
-            Annotations.of(self).add_warning_v2(
-                "turnout:staleness",
-                f"{spec.name}: max_staleness is {spec.max_staleness.days} days, and CloudWatch looks back "
-                f"{LONGEST_LOOKBACK.days} at most: no alarm watches it.",
-            )
 
     def _publish_outputs(self, parts: Parts, serving: Serving, front_door: FrontDoor) -> None:
         for name, value in {
@@ -163,4 +154,5 @@ def _predict_environment(parts: Parts, serving: Serving) -> PredictEnv:
         async_expiry_seconds=int(parts.spec.async_.expiry.total_seconds()),
         async_invocation_seconds=int(parts.spec.async_.invocation_timeout.total_seconds()),
         overlaid=serving.overlaid,
+        on_stale=parts.spec.on_stale,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.constructs.alarms import RUNBOOK, staleness_alarms
+from infra.constructs.alarms import RUNBOOK
 from tests.synth.conftest import EVERY_MODE, Served, Synth, Template, entry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def test_a_model_is_watched_from_trigger_to_answer(precompute: Template):
     watched = {(a["Namespace"], a["MetricName"]) for a in precompute.properties("AWS::CloudWatch::Alarm")}
     assert watched == {
         ("Turnout", "RunFailed"),
-        ("Turnout", "RunSucceeded"),
+        ("Turnout", "DataAgeSeconds"),
         ("Turnout", "Errors"),
         ("AWS/States", "ExecutionsFailed"),
         ("AWS/States", "ExecutionsTimedOut"),
@@ -122,27 +122,33 @@ def test_the_alarms_on_our_own_metrics_have_the_dimensions_that_handlers_emit(pr
             assert [d["Value"] for d in alarm["Dimensions"]] == ["dev", "churn"]
 
 
-def test_no_success_within_the_limit_rings_and_no_data_counts_as_no_success(precompute: Template):
-    alarm = precompute.starting_with("AlarmsNoSuccess", "AWS::CloudWatch::Alarm")
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == timedelta(days=2).total_seconds()
-    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
-    assert alarm["TreatMissingData"] == "breaching"
-    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+def test_data_that_are_too_old_ring_and_so_does_silence(precompute: Template):
+    alarm = precompute.starting_with("AlarmsStale", "AWS::CloudWatch::Alarm")
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("DataAgeSeconds", timedelta(days=2).total_seconds())
+    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("GreaterThanThreshold", "breaching")
+
+
+def test_the_first_look_at_newer_data_ends_the_alarm(precompute: Template):
+    alarm = precompute.starting_with("AlarmsStale", "AWS::CloudWatch::Alarm")
+    assert (alarm["Statistic"], alarm["EvaluationPeriods"]) == ("Minimum", 1)
 
 
 @pytest.mark.parametrize(
-    "staleness", [timedelta(minutes=1), timedelta(minutes=90), timedelta(hours=25), timedelta(days=7)]
+    ("settings", "minutes"),
+    [
+        ("max_staleness: 2d", 5),
+        ("max_staleness: 1h", 5),
+        ("max_staleness: 59m", 1),
+        ("refresh: {when_older_than: 30m}", 1),
+        ("max_staleness: 300d\n    keep_scores: 300d", 5),
+    ],
 )
-def test_the_staleness_alarm_stays_within_what_cloudwatch_looks_back(staleness: timedelta):
-    (alarm,) = staleness_alarms(stage="dev", model="churn", max_staleness=staleness)
-    limit = timedelta(days=1) if alarm.period_seconds < 3600 else timedelta(days=7)
-    assert timedelta(seconds=alarm.period_seconds * alarm.periods) <= min(limit, staleness)
-
-
-def test_a_limit_beyond_what_cloudwatch_looks_back_is_said_to_be_unwatched(synth: Synth):
-    assembly = synth(entry(more="    max_staleness: 8d\n    keep_scores: 30d\n"))
-    assert not [id for id in assembly["churn"].resources if id.startswith("AlarmsNoSuccess")]
-    assert "no alarm watches it" in (assembly.outdir / "turnout-dev-churn.metadata.json").read_text()
+def test_a_look_that_fails_wakes_nobody_but_three_do(synth: Synth, settings: str, minutes: int):
+    template = synth(entry(more=f"    {settings}\n"))["churn"]
+    schedule = template.starting_with("ServingFreshnessSchedule", "AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == f"rate({minutes} minute{'s' if minutes > 1 else ''})"
+    alarm = template.starting_with("AlarmsStale", "AWS::CloudWatch::Alarm")
+    assert alarm["Period"] == 3 * minutes * 60
 
 
 @pytest.mark.parametrize(("stage", "notifies"), [("dev", False), ("prod", True)])

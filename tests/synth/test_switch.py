@@ -23,11 +23,11 @@ PAIRS = list(itertools.permutations(MODES, 2))
 
 #: What a switch is about: groups of resources, by the start of their logical ids, and who has them.
 GROUPS = {
-    "pipeline": r"Serving(Pipeline|Trigger)",
+    "pipeline": r"Serving(Pipeline|Trigger|Freshness)",
     "realtime": "ServingRealtime",
     "serverless": "ServingServerless",
     "async": "ServingAsync",
-    "alarms on runs": "Alarms(RunFailed|Execution|NoSuccess|TriggerLost)",
+    "alarms on runs": "Alarms(RunFailed|Execution|Stale|TriggerLost)",
     "alarms on calls": "AlarmsEndpoint(Errors|Slow)",
     "alarms on refusals": "AlarmsLiveRefused",
     "alarms on concurrency": "AlarmsEndpointFull",

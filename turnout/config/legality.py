@@ -370,6 +370,19 @@ def _async_limits(spec: ModelSpec) -> Findings:
         yield Finding(("async", "instance_type"), reason, remedy, ENDPOINT_SCALING, "warning")
 
 
+def _freshness(spec: ModelSpec) -> Findings:
+    """What becomes of old scores must be something that the mode can do, and a run by age must come before they are."""
+    if spec.on_stale == "live" and (endpoint_of(spec) is None or not SCORES_IN_BATCH[spec.mode]):
+        reason = f"`live` is for scores with a model beside them; mode {spec.mode.value!r} has not both"
+        yield Finding(("on_stale",), reason, "Use on_stale: serve, or mode: hybrid.")
+    older_than = spec.refresh.when_older_than
+    if older_than is not None and older_than >= spec.max_staleness:
+        limit = format_duration(spec.max_staleness)
+        reason = f"a run that age starts after {format_duration(older_than)} comes when answers are stale ({limit})"
+        remedy = f"Use {format_duration(spec.max_staleness / 2)}, or raise max_staleness: a run takes minutes to hours."
+        yield Finding(("refresh", "when_older_than"), reason, remedy)
+
+
 def _refresh(spec: ModelSpec) -> Findings:
     """Scoring a key by event takes scores to put it beside, and a model that answers at once."""
     if not spec.refresh.on_event:
@@ -512,6 +525,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _realtime_limits,
     _async_limits,
     _serverless_limits,
+    _freshness,
     _refresh,
     _what_the_endpoint_lacks,
     _places,

@@ -100,6 +100,23 @@ def test_scores_outlive_their_freshness():
     assert "keep_scores" in findings(max_staleness="3d", keep_scores="2d")
 
 
+@pytest.mark.parametrize("mode", sorted(AVAILABLE))
+def test_only_hybrid_has_a_model_to_ask_in_place_of_old_scores(mode):
+    settings = {"mode": mode, "schedule": "rate(1 day)"}
+    found = findings(**settings, on_stale="live")
+    assert ("on_stale" in found) == (mode != "hybrid")
+    if found:
+        assert found["on_stale"].remedy == "Use on_stale: serve, or mode: hybrid."
+    for everywhere in ("serve", "refuse"):
+        assert "on_stale" not in findings(**settings, on_stale=everywhere)
+
+
+def test_a_run_that_age_starts_comes_before_answers_are_stale():
+    assert findings(max_staleness="2d", refresh={"when_older_than": "47h"}) == {}
+    found = findings(max_staleness="2d", refresh={"when_older_than": "2d"})["refresh.when_older_than"]
+    assert found.remedy.startswith("Use 1d, or raise max_staleness")
+
+
 @pytest.mark.parametrize("name", ["row", "SageMakerOutput", "sagemakerinput", " ", "a\nb", "x" * 256])
 def test_feature_names_that_batch_transform_or_parquet_cannot_carry_are_refused(name):
     assert f"features.{name}" in findings(features=[name])

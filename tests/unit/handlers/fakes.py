@@ -90,6 +90,9 @@ class FakeRecords:
     def run(self, run_id: str) -> Run | None:
         return self.runs.get(run_id)
 
+    def newest_runs(self, limit: int) -> list[Run]:
+        return [self.runs[run_id] for run_id in sorted(self.runs, reverse=True)[:limit]]
+
     def put_run(self, run: Run) -> None:
         self.runs[run.id] = run
 
