@@ -240,24 +240,86 @@ def refresh(
     out.print(f"{model}: event {event} is on its way; `turnout predict {model} --key {key}` shows what came of it.")
 
 
-@app.command()
-def rollback(model: ModelArgument, stage: StageOption = "dev", as_json: JsonOption = False) -> None:
-    """Serve the previous generation of scores again, at once and without a deploy."""
-    from handlers.contract.errors import TurnoutError
-    from handlers.logic.rollback import roll_back
-    from turnout import deployed
+@app.command(name="generations")
+def list_generations(
+    model: ModelArgument,
+    stage: StageOption = "dev",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 10,
+    delete: Annotated[str | None, typer.Option(help="Delete this generation's scores; its results in S3 stay.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List a model's newest generations: which one is visible, what its predictions look like, why one was refused."""
+    from turnout import deployed, generations
 
     target = deployed.find_model(stage, model)
-    pointer = target.pointer()
-    try:
-        moved = roll_back(pointer)
-    except TurnoutError as error:
-        raise UserError(f"Model '{model}': {error.message}") from error
-    target.move_pointer(pointer, moved)
+    if delete is not None:
+        _delete_generation(target, delete, as_json)
+        return
+    entries = generations.described(target, limit)
     if as_json:
-        _print_json({"model": model, "from": pointer.scores, "to": moved.scores})
+        _print_json(entries)
+        return
+    if not entries:
+        out.print(f"Model '{model}' has no generations yet. Make one with `turnout run {model}`.")
+        return
+    table = Table("generation", "state", "version", "data of", "scored", "rows", "mean", "5 %, 50 %, 95 %", box=None)
+    for entry in entries:
+        moments = [entry["data_as_of"] or "", entry["scored_at"]]
+        shown = [entry["generation"], entry["state"], entry["model_version"], *moments, f"{entry['rows_scored']:,}"]
+        table.add_row(*shown, *_predictions_shown(entry["predictions"] or {}))
+    out.print(table)
+    for entry in entries:
+        if entry["refused"]:
+            out.print(f"{entry['generation']} was refused: {entry['refused']}", markup=False)
+
+
+def _predictions_shown(predictions: dict) -> tuple[str, str]:
+    """Return the columns on a generation's predictions: numbers have a mean, labels the most frequent of them."""
+    if "mean" in predictions:
+        return f"{predictions['mean']:.4g}", ", ".join(f"{value:.4g}" for value in predictions["quantiles"].values())
+    labels = sorted(predictions.get("labels", {}).items(), key=lambda entry: -entry[1])
+    return "", ", ".join(f"{label} {rows:,}" for label, rows in labels[:3]) or ", ".join(predictions.get("types", {}))
+
+
+def _delete_generation(model, generation: str, as_json: bool) -> None:
+    from turnout import generations
+
+    with err.status(f"Deleting generation {generation} of {model.name}") as shown:
+        deleted = generations.delete(
+            model, generation, lambda items: shown.update(f"Deleting generation {generation}: {items:,} items")
+        )
+    if as_json:
+        _print_json({"model": model.name, "deleted": generation, "items": deleted})
     else:
-        out.print(f"{model}: serving generation {moved.scores} again (was {pointer.scores}). Run this again to undo.")
+        out.print(f"{model.name}: generation {generation} is gone, {deleted:,} items. Its results in S3 stay.")
+
+
+@app.command()
+def rollback(
+    model: ModelArgument,
+    to: Annotated[str | None, typer.Option(help="The generation to show; left out: the previous one.")] = None,
+    accept_refused: Annotated[
+        bool, typer.Option("--accept-refused", help="Show it although its run was refused for quality.")
+    ] = False,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Serve another generation, the previous one unless told otherwise, at once and without a deploy."""
+    from turnout import deployed, generations
+
+    if accept_refused and to is None:
+        raise typer.BadParameter("--accept-refused wants a generation: turnout rollback MODEL --to GENERATION.")
+    target = deployed.find_model(stage, model)
+    if to is None:
+        old, new = generations.show_previous(target)
+    else:
+        old, new = generations.make_visible(target, to, accept_refused=accept_refused)
+    if as_json:
+        _print_json({"model": model, "from": old, "to": new})
+    elif to is None:
+        out.print(f"{model}: serving generation {new} again (was {old}). Run this again to undo.")
+    else:
+        out.print(f"{model}: generation {new} is visible (was {old or 'none'}).")
 
 
 @app.command()

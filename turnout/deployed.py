@@ -5,19 +5,22 @@ AWS, LocalStack or Turnout's local cloud.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from boto3.dynamodb.conditions import Key
+from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.contract.layout import stack_name
 from handlers.contract.records import GENERATION, NO_SORT, PK, POINTER, RUN, SK, Generation, Pointer, Run
 from turnout.errors import NotDeployed, UserError
+
+#: Deleted items between two signs of life.
+DELETED_BETWEEN_NEWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,41 @@ class Model:
         item = self._get(GENERATION, generation_id) if generation_id else None
         return Generation.from_item(item) if item else None
 
+    def generations(self, limit: int) -> list[Generation]:
+        """Return up to `limit` generations that still have a manifest, newest first, those that were refused too."""
+        page = self._table.query(
+            KeyConditionExpression=Key(PK).eq(GENERATION), ScanIndexForward=False, Limit=limit, ConsistentRead=True
+        )
+        return [Generation.from_item(item) for item in page["Items"]]
+
+    def put_generation(self, generation: Generation) -> None:
+        self._table.put_item(Item=generation.to_item())
+
+    def delete_generation(self, generation_id: str) -> None:
+        """Delete a generation's manifest; its scores are items of their own."""
+        self._table.delete_item(Key={PK: GENERATION, SK: generation_id})
+
+    def delete_items(self, names: Iterable[tuple[str, str]], progress: Callable[[int], None]) -> int:
+        """Delete items by their keys, those that are not there too; return how many. `progress` is told so far."""
+        deleted = 0
+        with self._table.batch_writer() as writer:
+            for deleted, (pk, sk) in enumerate(names, start=1):
+                writer.delete_item(Key={PK: pk, SK: sk})
+                if deleted % DELETED_BETWEEN_NEWS == 0:
+                    progress(deleted)
+        progress(deleted)
+        return deleted
+
+    def keys_beginning(self, start: str, sk: str) -> Iterator[tuple[str, str]]:
+        """Yield the keys of items whose partition key begins so. It reads the whole table."""
+        pages = self._table.meta.client.get_paginator("scan").paginate(
+            TableName=self.table_name,
+            FilterExpression=Attr(PK).begins_with(start) & Attr(SK).eq(sk),
+            ProjectionExpression=f"{PK}, {SK}",
+            ConsistentRead=True,
+        )
+        return ((item[PK], item[SK]) for page in pages for item in page["Items"])
+
     def run(self, run_id: str) -> Run | None:
         item = self._get(RUN, run_id)
         return Run.from_item(item) if item else None
@@ -72,18 +110,15 @@ class Model:
 
     def move_pointer(self, old: Pointer, new: Pointer) -> None:
         """Write `new` if the table still holds `old`. Raises UserError when a run moved it in between."""
+        as_seen = Attr("revision").eq(old.revision) if old.revision else Attr(PK).not_exists()
         try:
-            self._table.put_item(
-                Item=new.to_item(),
-                ConditionExpression="revision = :seen",
-                ExpressionAttributeValues={":seen": old.revision},
-            )
+            self._table.put_item(Item=new.to_item(), ConditionExpression=as_seen)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             raise UserError(
                 f"The generation of model '{self.name}' changed while it was being rolled back.",
-                "Look at `turnout status` and decide again.",
+                "Look at `turnout generations` and decide again.",
             ) from error
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:

@@ -1,15 +1,22 @@
-"""Back to the previous generation: nothing is copied, the pointer moves."""
+"""Another generation before everybody's eyes: nothing is copied, the pointer moves."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from handlers.contract.errors import TurnoutError
-from handlers.contract.records import Pointer
+from handlers.contract.records import Generation, Pointer
 
 
 class NothingToRollBack(TurnoutError):
     """There is no previous generation of scores."""
 
     code = "nothing_to_roll_back"
+
+
+class CannotBeShown(TurnoutError):
+    """That generation cannot be made visible; the message says why."""
+
+    code = "cannot_be_shown"
 
 
 def roll_back(pointer: Pointer) -> Pointer:
@@ -25,3 +32,33 @@ def roll_back(pointer: Pointer) -> Pointer:
     return replace(
         pointer, scores=pointer.previous_scores, previous_scores=pointer.scores, revision=pointer.revision + 1
     )
+
+
+def show(pointer: Pointer, generation: Generation, *, in_lookups: bool) -> Pointer:
+    """Return the pointer with that generation visible: to lookups, and elsewhere as the newest results.
+
+    One that was refused has never been the newest results; now it is, if it is the newest. Raises CannotBeShown.
+    """
+    visible = pointer.scores if in_lookups else pointer.results
+    if visible == generation.id:
+        raise CannotBeShown(f"generation {generation.id} is visible already")
+    if in_lookups and not generation.rows_published:
+        raise CannotBeShown(f"generation {generation.id} has no scores to look up; only its results in S3 are there")
+    is_newest = generation.refused is not None and generation.id > (pointer.results or "")
+    moved = replace(pointer, revision=pointer.revision + 1)
+    if is_newest or not in_lookups:
+        moved = replace(moved, results=generation.id)
+    return replace(moved, scores=generation.id, previous_scores=pointer.scores) if in_lookups else moved
+
+
+def require_showable(generation: Generation | None, name: str, now: datetime, *, accept_refused: bool) -> Generation:
+    """Return a generation that readers can be given. Raises CannotBeShown."""
+    if generation is None:
+        raise CannotBeShown(f"there is no generation {name}, or none any more")
+    if generation.deleting:
+        raise CannotBeShown(f"generation {name} is being deleted since {generation.deleting}")
+    if generation.expires_at <= now.timestamp():
+        raise CannotBeShown(f"generation {name} has expired, and its scores with it")
+    if generation.refused and not accept_refused:
+        raise CannotBeShown(f"generation {name} was refused: {generation.refused}", refused=True)
+    return generation

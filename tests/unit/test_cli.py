@@ -33,7 +33,7 @@ class FakeModel:
     def generation(self, generation_id):
         return generation_id and Generation(
             generation_id, "abc123", "2026-11-23T06:04:00Z", "2026-11-23T06:05:00Z", 3, 2, 1, 2, "string", "s3://b/r/",
-            None, 1,
+            None, 4_000_000_000,
         )  # fmt: skip
 
     def runs(self, limit):
@@ -84,7 +84,8 @@ def main_exit_code(monkeypatch, *arguments) -> int:
 
 
 @pytest.mark.parametrize(
-    "command", ["validate", "plan", "switch", "run", "runs", "predict", "rollback", "status", "local"]
+    "command",
+    ["validate", "plan", "switch", "run", "runs", "predict", "generations", "rollback", "status", "local"],
 )
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
