@@ -88,7 +88,7 @@ class Assembly:
 Synth = Callable[..., Assembly]
 Served = Callable[..., Template]
 
-#: Modes, and hybrid with each endpoint that it may fall back to.
+#: Modes, and hybrid with each endpoint that it may fall back to, and with events that score single keys.
 EVERY_MODE = (
     ("batch", ""),
     ("precompute", ""),
@@ -98,6 +98,7 @@ EVERY_MODE = (
     ("realtime", ""),
     ("serverless", ""),
     ("async", ""),
+    ("hybrid", "    hybrid: { fallback: realtime }\n    refresh: { on_event: true, window: 5s }\n"),
 )
 
 

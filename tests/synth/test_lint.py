@@ -16,7 +16,7 @@ EVERY_FORM = (
     entry("risk", mode="batch", schedule="on-new-data"),
     entry("price", schedule='{ cron: "0 6 * * ? *", timezone: Europe/Berlin }', more="    tags: { team: growth }\n"),
     entry("mixed", mode="hybrid"),
-    entry("mixed-busy", mode="hybrid", more="    hybrid: { fallback: realtime }\n"),
+    entry("mixed-busy", mode="hybrid", more="    hybrid: { fallback: realtime }\n    refresh: { on_event: true }\n"),
     entry("mixed-late", mode="hybrid", more="    hybrid: { fallback: async }\n"),
     entry("busy", mode="realtime", more="    realtime: { invocations_per_instance: 700 }\n    shift: canary\n"),
     entry("warm", mode="serverless", more="    serverless: { provisioned_concurrency: 2 }\n    shift: linear\n"),
