@@ -267,6 +267,37 @@ def test_a_bucket_of_ones_own_must_be_allowed_to_send_events():
     assert found["input.location"].severity == "warning"
 
 
+@pytest.mark.parametrize("mode", sorted(AVAILABLE))
+def test_events_score_keys_where_there_are_lookups_and_an_endpoint(mode):
+    found = findings(mode=mode.value, refresh={"on_event": True})
+    assert ("refresh.on_event" not in found) is (mode == ServingMode.HYBRID)
+    assert mode == ServingMode.HYBRID or found["refresh.on_event"].remedy.startswith("Use mode: hybrid")
+    assert "refresh.on_event" not in findings(mode=mode.value, refresh={"on_event": False, "window": "1s"})
+
+
+@pytest.mark.parametrize(("fallback", "legal"), [("realtime", True), ("serverless", True), ("async", False)])
+def test_events_score_keys_with_an_endpoint_that_answers_at_once(fallback, legal):
+    found = findings(mode="hybrid", hybrid={"fallback": fallback}, refresh={"on_event": True})
+    assert ("refresh.on_event" not in found) is legal
+    assert legal or "hybrid.fallback: serverless" in found["refresh.on_event"].remedy
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "legal"),
+    [
+        ("window", "0s", True),
+        ("window", "5m", True),
+        ("window", "301s", False),
+        ("min_interval", "0s", True),
+        ("min_interval", "1d", True),
+        ("min_interval", "86401s", False),
+    ],
+)
+def test_what_paces_events_has_its_bounds(setting, value, legal):
+    found = findings(mode="hybrid", refresh={"on_event": True, setting: value})
+    assert (f"refresh.{setting}" not in found) is legal
+
+
 def test_more_models_than_one_api_has_routes_for_is_a_warning():
     assert list(check_fleet(fleet(59))) == []
     assert [finding.severity for finding in check_fleet(fleet(60))] == ["warning"]
