@@ -45,6 +45,8 @@ OptionalModelArgument = Annotated[str | None, typer.Argument(help="A model's nam
 TrafficOption = Annotated[
     int | None, typer.Option("--traffic", min=0, help="Requests a month to reckon with, instead of those counted.")
 ]
+#: Characters of a list of generations; a narrower terminal breaks its lines, but nothing is cut off.
+GENERATIONS_WIDTH = 160
 DEFAULT_CONFIG = Path("models.yaml")
 DEFAULT_STATE = Path(".turnout/local")
 
@@ -262,12 +264,14 @@ def list_generations(
     if not entries:
         out.print(f"Model '{model}' has no generations yet. Make one with `turnout run {model}`.")
         return
-    table = Table("generation", "state", "version", "data of", "scored", "rows", "mean", "5 %, 50 %, 95 %", box=None)
+    table = Table(box=None)
+    for name in ("generation", "state", "version", "data of", "scored", "rows", "mean", "5 %, 50 %, 95 %"):
+        table.add_column(name, no_wrap=True)
     for entry in entries:
-        moments = [entry["data_as_of"] or "", entry["scored_at"]]
-        shown = [entry["generation"], entry["state"], entry["model_version"], *moments, f"{entry['rows_scored']:,}"]
+        minutes = [moment and f"{moment[:16]}Z" for moment in (entry["data_as_of"], entry["scored_at"])]
+        shown = [entry["generation"], entry["state"], entry["model_version"], *minutes, f"{entry['rows_scored']:,}"]
         table.add_row(*shown, *_predictions_shown(entry["predictions"] or {}))
-    out.print(table)
+    Console(soft_wrap=True, highlight=False, width=max(out.width, GENERATIONS_WIDTH)).print(table)
     for entry in entries:
         if entry["refused"]:
             out.print(f"{entry['generation']} was refused: {entry['refused']}", markup=False)

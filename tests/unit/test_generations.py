@@ -1,0 +1,290 @@
+"""Listing, showing and deleting generations, against moto in process."""
+
+import json
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from handlers.adapters.clients import client
+from handlers.adapters.score_table import ScoreTable
+from handlers.contract.records import PK, SK, Generation, Pointer, Run
+from handlers.logic.packing import pack
+from handlers.logic.profiling import profile_of
+from turnout import cli, deployed, generations
+from turnout.errors import UserError
+
+A, B, C = "20261121T060000Z", "20261122T060000Z", "20261123T060000Z"
+LATER = 4_000_000_000
+KEYS = [f"k{number}" for number in range(900)]
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName="scores",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": PK, "KeyType": "HASH"}, {"AttributeName": SK, "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (PK, SK)],
+        )
+        yield deployed.Model("churn", "dev", "turnout-dev-churn", "precompute", "v1", "arn:machine", "scores", "door")
+
+
+def manifest(name, **more):
+    values = {"profile": profile_of([0.25, 0.75]).to_body(), "singles": 0, **more}
+    moment = f"{name[:4]}-{name[4:6]}-{name[6:8]}T06:05:00Z"
+    return Generation(name, "v1", moment, moment, 900, 900, 0, 900, "string", "s3://b/r/", None, LATER, **values)
+
+
+def put_scores(model, name, predictions, **more):
+    """Write scores as the publisher does, and their manifest."""
+    client.cache_clear()
+    table = ScoreTable(client("dynamodb"), model.table_name)
+    packed = pack(KEYS, predictions)
+    table.put(name, 0, packed, expires_at=LATER)
+    generation = manifest(name, buckets=[packed.buckets], **{"singles": len(packed.singles), **more})
+    model.put_generation(generation)
+    return table, generation
+
+
+def items_of(model, name):
+    items = boto3.resource("dynamodb").Table(model.table_name).scan()["Items"]
+    return [item for item in items if item["pk"].startswith(f"{name}#")]
+
+
+@pytest.fixture
+def three(model):
+    """C is visible, B came before it, A before that."""
+    for name in (A, B, C):
+        model.put_generation(manifest(name))
+    model.move_pointer(Pointer(), Pointer(results=C, scores=C, previous_scores=B, revision=1))
+    return model
+
+
+def states(model):
+    return {entry["generation"]: entry["state"] for entry in generations.described(model, 10)}
+
+
+def test_generations_come_newest_first_with_their_states(three):
+    three.put_generation(replace(manifest("20261120T060000Z"), refused="all predictions are 0.5"))
+    three.put_generation(replace(manifest("20261119T060000Z"), expires_at=1))
+    three.put_generation(replace(manifest("20261118T060000Z"), deleting="2026-11-23T06:00:00Z"))
+    assert list(states(three).items()) == [
+        (C, "visible"),
+        (B, "previous"),
+        (A, "kept"),
+        ("20261120T060000Z", "refused"),
+        ("20261119T060000Z", "expired"),
+        ("20261118T060000Z", "deleting"),
+    ]
+    assert len(generations.described(three, 2)) == 2
+
+
+def test_a_mode_without_lookups_shows_its_newest_results(three):
+    batch = replace(three, mode="batch")
+    batch.move_pointer(batch.pointer(), Pointer(results=B, scores=A, previous_scores=C, revision=2))
+    assert states(batch) == {C: "kept", B: "visible", A: "kept"}
+    assert generations.make_visible(batch, C, accept_refused=False) == (B, C)
+    assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3)
+
+
+def test_what_predictions_look_like_is_told_without_what_only_machines_read(three):
+    three.put_generation(replace(manifest(A), profile=profile_of(["a", "b", "a"]).to_body()))
+    newest, _, oldest = generations.described(three, 10)
+    assert newest["predictions"] == {
+        "types": {"number": 2}, "nulls": 0, "mean": 0.5, "deviation": 0.25, "smallest": 0.25, "largest": 0.75,
+        "quantiles": {"0.05": 0.25, "0.5": 0.75, "0.95": 0.75},
+    }  # fmt: skip
+    assert oldest["predictions"]["labels"] == {"a": 2, "b": 1}
+
+
+def test_any_kept_generation_can_be_shown_and_the_way_back_is_a_rollback(three):
+    assert generations.make_visible(three, A, accept_refused=False) == (C, A)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+    assert generations.show_previous(three) == (A, C)
+    assert three.pointer().scores == C
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "says"),
+    [
+        (C, {}, f"generation {C} is visible already"),
+        ("nonsense", None, "there is no generation nonsense, or none any more"),
+        (A, {"expires_at": 1}, f"generation {A} has expired"),
+        (A, {"deleting": "2026-11-23T06:00:00Z"}, "is being deleted since 2026-11-23T06:00:00Z"),
+        (A, {"rows_published": 0}, "has no scores to look up"),
+        (A, {"refused": "40 rows"}, f"generation {A} was refused: 40 rows Show it all the same with --accept-refused."),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_and_nothing_moves(three, name, more, says):
+    if more is not None:
+        three.put_generation(replace(manifest(name), **more))
+    before = three.pointer()
+    with pytest.raises(UserError) as refused:
+        generations.make_visible(three, name, accept_refused=False)
+    assert says in str(refused.value)
+    assert three.pointer() == before
+
+
+def test_a_rollback_does_not_lead_to_scores_that_have_expired_or_gone(three):
+    three.put_generation(replace(manifest(B), expires_at=1))
+    with pytest.raises(UserError, match=f"generation {B} has expired"):
+        generations.show_previous(three)
+    three.delete_generation(B)
+    with pytest.raises(UserError, match=f"no generation {B}, or none any more"):
+        generations.show_previous(three)
+    assert three.pointer().scores == C
+
+
+def test_a_refused_generation_that_is_accepted_is_one_like_any_other(three):
+    newest = "20261124T060000Z"
+    three.put_generation(manifest(newest, refused="40 rows"))
+    assert generations.make_visible(three, newest, accept_refused=True) == (C, newest)
+    assert three.pointer() == Pointer(results=newest, scores=newest, previous_scores=C, revision=2)
+    generations.show_previous(three)
+    assert generations.make_visible(three, newest, accept_refused=False) == (C, newest)
+
+
+def test_a_refused_first_generation_can_be_accepted(model):
+    model.put_generation(manifest(A, refused="all predictions are 0.5"))
+    assert generations.make_visible(model, A, accept_refused=True) == (None, A)
+    assert model.pointer() == Pointer(results=A, scores=A, revision=1)
+
+
+def test_deleting_takes_every_item_of_a_generation_and_none_of_another(three):
+    mixed = ["long" * 300 if number % 9 == 0 else number / 7 for number in range(len(KEYS))]
+    put_scores(three, A, mixed)
+    store, kept = put_scores(three, f"{A[:-1]}Z-abc123", mixed)
+    assert len(items_of(three, A)) > 100
+    news = []
+    assert generations.delete(three, A, news.append) >= 100
+    assert items_of(three, A) == []
+    assert three.generation(A) is None
+    assert news[-1] >= 100
+    assert [store.get(kept, key).prediction for key in KEYS] == mixed
+
+
+def test_a_generation_without_single_items_is_deleted_without_reading_the_table(three, monkeypatch):
+    put_scores(three, A, [number / 7 for number in range(900)])
+    monkeypatch.setattr(deployed.Model, "keys_beginning", None)
+    generations.delete(three, A, lambda items: None)
+    assert items_of(three, A) == []
+
+
+def test_a_deletion_that_broke_is_taken_up_again_and_its_generation_is_never_shown(three, monkeypatch):
+    put_scores(three, A, [number / 7 for number in range(900)])
+    whole = deployed.Model.delete_items
+
+    def broken(self, names, progress):
+        whole(self, [next(iter(names)), next(iter(names))], progress)
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(deployed.Model, "delete_items", broken)
+    with pytest.raises(ConnectionError):
+        generations.delete(three, A, lambda items: None)
+    assert states(three)[A] == "deleting"
+    with pytest.raises(UserError, match="is being deleted since"):
+        generations.make_visible(three, A, accept_refused=True)
+    monkeypatch.setattr(deployed.Model, "delete_items", whole)
+    generations.delete(three, A, lambda items: None)
+    assert items_of(three, A) == []
+    assert A not in states(three)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "says"),
+    [
+        (Pointer(results=C, scores=A, previous_scores=B, revision=2), "is visible; it stays"),
+        (Pointer(results=C, scores=B, previous_scores=A, revision=2), "is the one that a rollback would show"),
+        (Pointer(results=A, scores=B, previous_scores=C, revision=2), "is the newest results"),
+    ],
+)
+def test_what_somebody_sees_or_may_see_is_not_deleted(three, pointer, says):
+    three.move_pointer(three.pointer(), pointer)
+    with pytest.raises(UserError, match=says):
+        generations.delete(three, A, lambda items: None)
+    assert three.generation(A) == manifest(A)
+    with pytest.raises(UserError, match="has no generation nonsense"):
+        generations.delete(three, "nonsense", lambda items: None)
+
+
+def test_a_generation_whose_run_is_under_way_is_not_deleted(three):
+    run = Run(A, "e", "manual", "s", "running", "2026-11-21T06:00:00Z", LATER)
+    boto3.resource("dynamodb").Table(three.table_name).put_item(Item=run.to_item())
+    with pytest.raises(UserError, match=f"Run {A} of model 'churn' is still under way"):
+        generations.delete(three, A, lambda items: None)
+
+
+def test_a_rollback_that_read_a_generation_before_it_was_deleted_comes_too_late(three, monkeypatch):
+    move, races = deployed.Model.move_pointer, []
+
+    def late(self, old, new):
+        if not races:  # between the rollback's reading and its writing somebody deletes the generation
+            races.append(True)
+            generations.delete(three, A, lambda items: None)
+        move(self, old, new)
+
+    monkeypatch.setattr(deployed.Model, "move_pointer", late)
+    with pytest.raises(UserError, match="changed while it was being rolled back"):
+        generations.make_visible(three, A, accept_refused=False)
+    assert three.pointer().scores == C
+
+
+def test_a_generation_that_is_shown_while_it_is_being_marked_stays(three, monkeypatch):
+    put = deployed.Model.put_generation
+    races = []
+
+    def late(self, generation):
+        if generation.deleting and not races:
+            races.append(True)
+            generations.make_visible(three, A, accept_refused=False)
+        put(self, generation)
+
+    monkeypatch.setattr(deployed.Model, "put_generation", late)
+    with pytest.raises(UserError, match="is visible; it stays"):
+        generations.delete(three, A, lambda items: None)
+    assert three.generation(A).deleting is None
+
+
+class TestCommands:
+    @pytest.fixture(autouse=True)
+    def found(self, three, monkeypatch):
+        monkeypatch.setattr(deployed, "find_model", lambda stage, name: three)
+
+    def call(self, *arguments):
+        ended = CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+        return ended.stdout
+
+    def test_a_list_shows_what_predictions_look_like_and_why_one_was_refused(self, three):
+        three.put_generation(manifest("20261124T060000Z", refused="40 rows are 40.0% of the 100"))
+        shown = self.call("generations", "churn")
+        assert "visible" in shown
+        assert "0.25, 0.75, 0.75" in shown
+        assert "20261124T060000Z was refused: 40 rows are 40.0% of the 100" in shown
+        first, *_ = json.loads(self.call("generations", "churn", "--json", "--limit", "1"))
+        assert (first["generation"], first["state"]) == ("20261124T060000Z", "refused")
+
+    def test_one_generation_is_shown(self, three):
+        assert json.loads(self.call("rollback", "churn", "--to", A, "--json")) == {"model": "churn", "from": C, "to": A}
+        assert f"generation {C} is visible (was {A})" in self.call("rollback", "churn", "--to", C)
+
+    def test_one_generation_is_deleted(self, three):
+        put_scores(three, A, [number / 7 for number in range(900)])
+        told = json.loads(self.call("generations", "churn", "--delete", A, "--json"))
+        assert (told["model"], told["deleted"]) == ("churn", A)
+        assert told["items"] > 1
+        assert three.generation(A) is None
+
+    def test_accepting_wants_a_name(self):
+        assert CliRunner().invoke(cli.app, ["rollback", "churn", "--accept-refused"]).exit_code == 2
+
+    def test_a_model_without_generations_says_how_to_make_one(self, three):
+        for name in (A, B, C):
+            three.delete_generation(name)
+        assert "turnout run churn" in self.call("generations", "churn")
