@@ -226,9 +226,8 @@ def measure_apart(rows: int) -> dict[str, Any]:
 
 def show(sizes: list[dict[str, Any]]) -> None:
     steps = "".join(f"{step:>11}" for step in STEPS)
-    print(
-        f"seconds per million rows\n{'rows':>11}{steps}   shards  parts    items  peak MB   lookup ms (p99)  CPU us  load"
-    )
+    print("seconds per million rows")
+    print(f"{'rows':>11}{steps}   shards  parts    items  peak MB   lookup ms (p99)  CPU us  load")
     for size in sizes:
         per_million = "".join(f"{size['seconds'][step] * 1e6 / size['rows']:>11.1f}" for step in STEPS)
         print(
