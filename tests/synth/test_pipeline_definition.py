@@ -129,10 +129,8 @@ def largest_run() -> dict[str, Any]:
         data_as_of="2026-11-23T06:00:00.123456Z",
     )
     published = [Published(index=index, rows_scored=MAX_SHARD_ROWS) for index in range(MAX_SHARDS)]
-    packed = [
-        Packed(partition=part, rows_published=PARTITION_ROWS, buckets=PARTITION_ROWS, items=PARTITION_ROWS)
-        for part in parts
-    ]
+    most = dict.fromkeys(("rows_published", "buckets", "items", "singles"), PARTITION_ROWS)
+    packed = [Packed(partition=part, **most) for part in parts]
     return {"prepared": prepared, "published": published, "packed": packed, "started": {"uri": "u" * 2_000}}
 
 
