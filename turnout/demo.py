@@ -128,7 +128,7 @@ class Demo:
         before = {execution["executionArn"] for execution in runs.executions(model)}
         jobs_before = self._transform_jobs()
         control.set_faults(cloud, scheduler_deliveries=2)
-        (fired, *_) = control.advance_schedule(cloud, model.stack)
+        (fired, *_) = control.advance_schedule(cloud, f"{model.stack}/ServingTrigger")
         control.set_faults(cloud, scheduler_deliveries=1)
         self._say(
             f"the clock was hurried to {fired['scheduled_time']}; the schedule delivered twice, as at-least-once allows"

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks.write_units import read_units, write_units
 from handlers.contract import layout, metrics
+from handlers.logic.moments import format_moment
 from tests.integration.pipeline_runs import (
     counted,
     follow,
@@ -115,7 +117,7 @@ def test_a_schedule_that_fires_twice_for_one_slot_makes_one_job_and_one_generati
     jobs_before = len(transform_jobs(client, "dev-churn-"))
     duplicates_before = metric_sum(client, "churn", metrics.RUN_DUPLICATE)
     control.set_faults(cloud, scheduler_deliveries=2)
-    (fired, *_) = control.advance_schedule(cloud, churn.stack)
+    (fired, *_) = control.advance_schedule(cloud, f"{churn.stack}/ServingTrigger")
     control.set_faults(cloud, scheduler_deliveries=1)
     fresh = wait_for(
         lambda: len(found := [e for e in runs.executions(churn) if e["executionArn"] not in before]) == 2 and found,
@@ -230,12 +232,13 @@ def test_keys_come_back_exactly_as_they_are_in_the_data(client, cloud, model, pl
 
 def test_a_container_that_fails_on_one_shard_fails_the_run_and_shows_nothing_new(client, model, platform, door):
     cracked = model("cracked")
-    good = "name,x\n" + "".join(f"k{n},{n % 600}\n" for n in range(3_000))
+    now = format_moment(datetime.now(UTC))
+    good = "name,x,at\n" + "".join(f"k{n},{n % 600},{now}\n" for n in range(3_000))
     put_input(client, platform, "cracked", {"rows.csv": good.encode()})
     first = run(cracked, platform)
     assert first.status == "SUCCEEDED", first.run
     assert alarm_state(client, "cracked", metrics.RUN_FAILED) != "ALARM"
-    put_input(client, platform, "cracked", {"rows.csv": (good + "bad,666\n").encode()})
+    put_input(client, platform, "cracked", {"rows.csv": (good + f"bad,666,{now}\n").encode()})
     ended = run(cracked, platform)
     assert (ended.status, ended.run.status, ended.run.error) == ("FAILED", "failed", "States.TaskFailed")
     assert layout.job_name("dev", "cracked", ended.run.id) in ended.run.cause

@@ -19,6 +19,7 @@ import requests
 
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.records import MINUTE, NO_SORT, PK, SK
+from handlers.logic.moments import format_moment
 from tests.integration.conftest import ROOT, SCORED_IN_HYBRID, STAGE, STANDS_FOR, Signed
 from tests.integration.pipeline_runs import counted, put_input, run, wait_for
 from turnout.errors import CallFailed
@@ -183,7 +184,8 @@ def test_what_they_say_is_of_one_version_of_one_model_in_all_modes(answers, mode
 def test_rows_that_lack_features_get_the_same_prediction_from_batch_by_key_and_live(client, door, model, platform):
     """The sample model wants every feature; this one may be left without any."""
     rows = json.loads((ROOT / "tests/integration/models/patient/artifact/sample_payloads.json").read_text())["rows"]
-    lines = "\n".join(json.dumps({"name": row["name"], **row["features"]}) for row in rows)
+    now = format_moment(datetime.now(UTC))
+    lines = "\n".join(json.dumps({"name": row["name"], "at": now, **row["features"]}) for row in rows)
     put_input(client, platform, "patient", {"rows.jsonl": lines.encode()})
     ended = run(model("patient"), platform)
     assert ended.status == "SUCCEEDED", ended.run

@@ -221,6 +221,11 @@ def advance_clock(cloud: LocalCloud, seconds: float) -> list[dict[str, str]]:
     return _post(cloud, "/_turnout/clock", {"advance_seconds": seconds})["fired"]
 
 
+def age_metric(cloud: LocalCloud, metric: str, seconds: float) -> None:
+    """Make every value of a metric so far that much older: alarms look back on real time, and then see newer ones."""
+    _post(cloud, "/_turnout/metrics", {"metric": metric, "older_by_seconds": seconds})
+
+
 def set_faults(
     cloud: LocalCloud,
     scheduler_deliveries: int = 1,

@@ -501,6 +501,13 @@ class Emulator:
         self.clock.reset()
         self.faults.reset()
 
+    def age_metrics(self, metric: str, seconds: float) -> None:
+        """Make all values of a metric so far that much older, as if nobody had measured it for a while."""
+        for (_, _, (_, name, _)), points in list(_module("services.cloudwatch")._metrics._data.items()):
+            if name == metric:
+                for point in points:
+                    point["Timestamp"] -= seconds
+
     def counts(self) -> dict[str, int]:
         """Return how many there are, over all accounts and regions."""
         store = self.sagemaker.store

@@ -145,6 +145,7 @@ class Internal:
             ("GET", "/_turnout/status"): self._status,
             ("POST", "/_turnout/clock"): self._clock,
             ("POST", "/_turnout/faults"): self._faults,
+            ("POST", "/_turnout/metrics"): self._metrics,
             ("POST", "/_turnout/reset"): self._reset,
         }
 
@@ -203,6 +204,10 @@ class Internal:
         self._running.faults.set(**request)
         self._running.clock.deliveries = deliveries
         return {"scheduler_deliveries": deliveries, **self._running.faults.describe()}
+
+    def _metrics(self, request: dict) -> dict:
+        self._running.age_metrics(str(request["metric"]), float(request["older_by_seconds"]))
+        return {}
 
     def _reset(self, request: dict) -> dict:
         self._running.reset()
