@@ -47,7 +47,7 @@ def test_the_table_is_paid_by_use_expires_items_and_is_encrypted(precompute: Tem
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
 
 
-STEPS, ALWAYS = {"start", "prepare", "publish", "conclude"}, {"predict", "gate", "prove", "answer"}
+STEPS, ALWAYS = {"start", "prepare", "publish", "conclude", "freshness"}, {"predict", "gate", "prove", "answer"}
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,16 @@ def test_only_the_steps_that_handle_parquet_carry_the_pyarrow_layer(precompute: 
 
 @pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
 def test_every_handler_finds_its_whole_environment(mode: str, more: str, served: Served):
-    from handlers.contract.env import GateEnv, PipelineEnv, PredictEnv
+    from handlers.contract.env import FreshnessEnv, GateEnv, PipelineEnv, PredictEnv, RefreshEnv
 
     kinds = {"predict": PredictEnv, "gate": GateEnv, "prove": GateEnv, "answer": GateEnv}
+    kinds |= {"freshness": FreshnessEnv, "refresh": RefreshEnv}
     for function in served(mode, more).properties("AWS::Lambda::Function"):
         kind = kinds.get(function["Handler"].split(".")[1], PipelineEnv)
         variables = {name: text_of(value) for name, value in function["Environment"]["Variables"].items()}
         assert set(variables) == {f"TURNOUT_{name.upper()}" for name in kind.__dataclass_fields__}
         env = kind.from_environ(variables)
-        assert (env.stage, env.model, env.mode) == ("dev", "churn", mode)
+        assert (env.stage, env.model, getattr(env, "mode", mode)) == ("dev", "churn", mode)
 
 
 def test_only_hybrid_remembers(served: Served):
@@ -96,7 +97,7 @@ def test_only_hybrid_remembers(served: Served):
 def test_a_schedule_keeps_its_time_zone_retries_and_hands_its_slot_to_the_run(synth: Synth):
     daily = '{ cron: "0 6 * * ? *", timezone: Europe/Berlin }'
     template = synth(entry(schedule=daily))["churn"]
-    schedule = template.only("AWS::Scheduler::Schedule")
+    schedule = template.starting_with("ServingTriggerSchedule", "AWS::Scheduler::Schedule")
     assert schedule["ScheduleExpression"] == "cron(0 6 * * ? *)"
     assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
@@ -108,12 +109,14 @@ def test_a_schedule_keeps_its_time_zone_retries_and_hands_its_slot_to_the_run(sy
 
 @pytest.mark.parametrize("form", ["rate(6 hours)", "at(2030-12-01T06:00:00)"])
 def test_rate_and_at_reach_the_scheduler_as_written(synth: Synth, form: str):
-    assert synth(entry(schedule=form))["churn"].only("AWS::Scheduler::Schedule")["ScheduleExpression"] == form
+    template = synth(entry(schedule=form))["churn"]
+    schedule = template.starting_with("ServingTriggerSchedule", "AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == form
 
 
 def test_new_data_starts_a_run_when_the_marker_arrives_under_the_input(synth: Synth):
     template = synth(entry(schedule="on-new-data"))["churn"]
-    assert not template.of_type("AWS::Scheduler::Schedule")
+    assert not [id for id in template.of_type("AWS::Scheduler::Schedule") if id.startswith("ServingTrigger")]
     rule = template.only("AWS::Events::Rule")
     assert rule["EventPattern"]["detail"]["object"]["key"] == [
         "input/churn/_SUCCESS",
@@ -229,3 +232,15 @@ def test_outputs_are_those_that_the_command_line_reads(mode: str, beside: set[st
     outputs = served(mode).body["Outputs"]
     assert set(outputs) == IN_EVERY_MODE | beside
     assert outputs["Mode"]["Value"] == mode
+
+
+def test_looks_at_the_data_s_age_may_start_runs_only_where_the_model_wants_that(synth: Synth):
+    def may(more: str) -> set[str]:
+        role = synth(entry(more=more))["churn"].starting_with("ServingFreshnessLookRole", "AWS::IAM::Role")
+        statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+        return {action for s in statements for action in texts_of(s["Action"]) if not action.startswith("logs:")}
+
+    looking = {"dynamodb:GetItem", "cloudwatch:PutMetricData", "states:DescribeStateMachine"}
+    assert may("") == looking
+    starting = {"dynamodb:Query", "states:ListExecutions", "states:StartExecution"}
+    assert may("    refresh: { when_older_than: 1d }\n") == looking | starting
