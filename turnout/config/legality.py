@@ -49,6 +49,7 @@ RESERVED_NAMES = frozenset({"platform"})
 RESERVED_FEATURES = frozenset({"row", "sagemakeroutput", "sagemakerinput"})  # members of Batch Transform's lines
 RESERVED_COLUMNS = frozenset({"scored_at", "model_version", "date", "run"})  # columns and partitions of the results
 RESERVED_VARIABLES = frozenset({"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_BATCH"})
+AT_ONCE = frozenset({"realtime", "serverless"})  # families of endpoints whose answer is that of the call
 MAX_COLUMN_NAME = 255
 MAX_VARIABLES = 16
 MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
@@ -391,7 +392,7 @@ def _refresh(spec: ModelSpec) -> Findings:
     if family is None or not SCORES_IN_BATCH[spec.mode]:
         reason = f"an event's key is scored by an endpoint, for lookups to find; mode {spec.mode.value!r} has not both"
         yield Finding(path, reason, "Use mode: hybrid, or on_event: false.")
-    elif family == "async":
+    elif family not in AT_ONCE:
         reason = "an asynchronous endpoint answers later, and an event's key is scored at once"
         yield Finding(path, reason, "Use hybrid.fallback: serverless (or realtime), or on_event: false.")
 
