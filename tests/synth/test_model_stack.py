@@ -71,6 +71,17 @@ def test_only_the_steps_that_handle_parquet_carry_the_pyarrow_layer(precompute: 
     assert layered == {"handlers.prepare.handler", "handlers.publish.handler"}
 
 
+@pytest.mark.parametrize(("wire", "memory"), [("csv", 1769), ("jsonlines", 3008)])
+def test_a_packer_has_room_for_a_million_predictions_of_its_kind(wire: str, memory: int, served: Served):
+    template = served("precompute", f"    transform: {{ wire_format: {wire} }}\n")
+    [publish] = [
+        function
+        for function in template.properties("AWS::Lambda::Function")
+        if function["Handler"] == "handlers.publish.handler"
+    ]
+    assert publish["MemorySize"] == memory
+
+
 @pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
 def test_every_handler_finds_its_whole_environment(mode: str, more: str, served: Served):
     from handlers.contract.env import FreshnessEnv, GateEnv, PipelineEnv, PredictEnv, RefreshEnv
