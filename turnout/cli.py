@@ -328,7 +328,7 @@ def rollback(
 
 @app.command()
 def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
-    """Show every deployed model: mode, version, generation, age and last run, and what a running deploy waits for."""
+    """Show every deployed model: mode, version, generation, its data's age, last run, and what a deploy waits for."""
     from turnout import deployed
 
     rows = [_status_of(stage, name) for name in deployed.deployed_models(stage)]
@@ -343,7 +343,7 @@ def status(stage: StageOption = "dev", as_json: JsonOption = False) -> None:
         table.add_column(name, no_wrap=True)
     for row in rows:
         shown = [row["model"], row["mode"], row["model_version"] or "", row["generation"] or "none yet"]
-        table.add_row(*shown, _age(row["scored_at"]), str(row["rows"] or ""), row["last_run"] or "never")
+        table.add_row(*shown, _age(row["data_as_of"]), str(row["rows"] or ""), row["last_run"] or "never")
     out.print(table)
     for row in rows:
         if row["deploy"]:
@@ -475,7 +475,7 @@ def fire(
     from handlers.contract.layout import stack_name
     from turnout.local import control
 
-    fired = control.advance_schedule(control.require(state_dir), stack_name(stage, model))
+    fired = control.advance_schedule(control.require(state_dir), f"{stack_name(stage, model)}/ServingTrigger")
     for firing in fired:
         out.print(f"Schedule {firing['schedule']} fired for {firing['scheduled_time']}.")
 
@@ -636,7 +636,7 @@ def _status_of(stage: str, name: str) -> dict:
     try:
         model = deployed.find_model(stage, name)
     except NotDeployed as error:  # one broken stack must not hide the others
-        unknown = dict.fromkeys(("model_version", "generation", "scored_at", "rows", "last_run_id"))
+        unknown = dict.fromkeys(("model_version", "generation", "scored_at", "data_as_of", "rows", "last_run_id"))
         return {"model": name, "mode": "?", **unknown, "last_run": error.message, "deploy": _awaited(stage, name)}
     pointer = model.pointer()
     served = model.generation(pointer.scores if KEEPS_SCORES[ServingMode(model.mode)] else pointer.results)
@@ -647,6 +647,7 @@ def _status_of(stage: str, name: str) -> dict:
         "model_version": model.model_version,
         "generation": served.id if served else None,
         "scored_at": served.scored_at if served else None,
+        "data_as_of": served.as_of if served else None,
         "rows": served.rows_scored if served else None,
         "last_run": newest[0].status if newest else None,
         "last_run_id": newest[0].id if newest else None,

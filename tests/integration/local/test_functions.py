@@ -269,6 +269,33 @@ def test_an_alarm_sees_a_message_in_a_queue(client):
     wait_until(lambda: alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM")
 
 
+def test_what_a_metric_has_said_can_be_made_older_for_alarms_that_look_back(client, stand_in_cloud):
+    name, other = random_name("age"), random_name("other")
+    cloudwatch = client("cloudwatch")
+    for metric in (name, other):
+        cloudwatch.put_metric_alarm(
+            AlarmName=metric,
+            Namespace="Turnout",
+            MetricName=metric,
+            Statistic="Minimum",
+            Period=900,
+            EvaluationPeriods=1,
+            Threshold=10,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="breaching",
+        )
+        cloudwatch.put_metric_data(Namespace="Turnout", MetricData=[{"MetricName": metric, "Value": 1}])
+
+    def states():
+        found = cloudwatch.describe_alarms(AlarmNames=[name, other])["MetricAlarms"]
+        return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
+
+    wait_until(lambda: states() == {name: "OK", other: "OK"})
+    control.age_metric(stand_in_cloud, name, 900)
+    cloudwatch.put_metric_data(Namespace="Turnout", MetricData=[{"MetricName": name, "Value": 11}])
+    wait_until(lambda: states() == {name: "ALARM", other: "OK"})
+
+
 def test_an_alarm_on_failed_executions_goes_off_for_its_own_machine_only(client):
     failing = state_machine(client, {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "No"}}})
     other = state_machine(client, {"StartAt": "Ok", "States": {"Ok": {"Type": "Succeed"}}})
