@@ -9,7 +9,8 @@ import pytest
 
 HANDLERS = Path(__file__).resolve().parents[3] / "handlers"
 FILES = {path.relative_to(HANDLERS).as_posix(): path for path in sorted(HANDLERS.rglob("*.py"))}
-ARROW = {"columns", "joining", "preparing", "profiling", "publishing", "reading", "results", "sharding", "validation"}
+ARROW = {"columns", "data_times", "joining", "preparing", "profiling", "publishing", "reading", "results", "sharding"}
+ARROW |= {"validation"}
 
 
 def imported(path: Path) -> set[str]:
