@@ -169,7 +169,9 @@ def _digest(everything: Iterable[Item]) -> bytes:
     """Return what tells apart two lists of items, in order."""
     digest = blake2b(digest_size=16)
     for item in everything:
-        digest.update(repr(item).encode())
+        bucket = item.get(SCORES, {}).get("B", b"")  # as it is: escaped, it would take four times as long
+        digest.update(repr({**item, SCORES: len(bucket)}).encode())
+        digest.update(bucket)
     return digest.digest()
 
 
