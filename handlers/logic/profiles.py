@@ -155,10 +155,10 @@ def _points(parts: list[Numbers], rows: int) -> list[float]:
 
 
 def _labels_moved(new: Profile, old: Profile) -> float:
-    def shares(profile: Profile) -> dict[str, float]:
-        return {label: rows / profile.rows for label, rows in profile.labels.items()}
+    def shares(profile: Profile) -> dict[str | None, float]:
+        named = {label: rows / profile.rows for label, rows in profile.labels.items()}
+        # What is counted together, and what is no label, is one more.
+        return {**named, None: 1 - math.fsum(named.values())}
 
     before, after = shares(old), shares(new)
-    # What is counted together on either side is one more label.
-    before[""], after[""] = 1 - math.fsum(before.values()), 1 - math.fsum(after.values())
     return math.fsum(abs(after.get(label, 0.0) - before.get(label, 0.0)) for label in before | after) / 2

@@ -9,7 +9,7 @@ from moto import mock_aws
 from typer.testing import CliRunner
 
 from handlers.adapters.clients import client
-from handlers.adapters.score_table import ScoreTable
+from handlers.adapters.score_table import WRITTEN, ScoreTable
 from handlers.contract.records import PK, SK, Generation, Pointer, Run
 from handlers.logic.packing import pack
 from handlers.logic.profiling import profile_of
@@ -150,6 +150,12 @@ def test_a_refused_generation_that_is_accepted_is_one_like_any_other(three):
     assert generations.make_visible(three, newest, accept_refused=False) == (C, newest)
 
 
+def test_an_older_one_that_is_accepted_does_not_become_the_newest_results(three):
+    three.put_generation(manifest(A, refused="40 rows"))
+    generations.make_visible(three, A, accept_refused=True)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+
+
 def test_a_refused_first_generation_can_be_accepted(model):
     model.put_generation(manifest(A, refused="all predictions are 0.5"))
     assert generations.make_visible(model, A, accept_refused=True) == (None, A)
@@ -171,6 +177,8 @@ def test_deleting_takes_every_item_of_a_generation_and_none_of_another(three):
 
 def test_a_generation_without_single_items_is_deleted_without_reading_the_table(three, monkeypatch):
     put_scores(three, A, [number / 7 for number in range(900)])
+    noted = {PK: f"{A}#0", SK: WRITTEN}  # how far a packer came
+    boto3.resource("dynamodb").Table(three.table_name).put_item(Item=noted)
     monkeypatch.setattr(deployed.Model, "keys_beginning", None)
     generations.delete(three, A, lambda items: None)
     assert items_of(three, A) == []

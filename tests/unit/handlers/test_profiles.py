@@ -131,6 +131,9 @@ def test_drift_of_labels_is_the_share_of_rows_that_changed():
     assert drift(profile_of(["a"] * 50 + ["b"] * 50), before) == pytest.approx(0.3)
     assert drift(profile_of(["c"] * 100), before) == pytest.approx(1)
     assert drift(profile_of([True]), profile_of([False])) == pytest.approx(1)
+    assert drift(profile_of([""] * 50 + ["a"] * 50), profile_of([""] * 100)) == pytest.approx(0.5)
+    rare = [f"{number}" for number in range(3 * LABELS)]
+    assert drift(profile_of(rare), profile_of(["a"])) == pytest.approx(1), "those counted together moved, too"
     assert drift(profile_of([[1]]), before) is None
 
 
