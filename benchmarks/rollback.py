@@ -73,8 +73,8 @@ def publish(model: deployed.Model, rows: int) -> int:
 
 def seconds_to_visible(door: FrontDoor, model: deployed.Model) -> float:
     """Roll back once, at any time between two looks of the warm front door, and return the seconds until it shows."""
+    shown = door.lookup(model.name, KEY).body["generation"]  # which looks, if it is time
     time.sleep(PHASES.uniform(0, POINTER_SECONDS))
-    shown = door.lookup(model.name, KEY).body["generation"]
     began = time.perf_counter()
     _, other = generations.show_previous(model)
     while door.lookup(model.name, KEY).body["generation"] == shown:

@@ -33,7 +33,9 @@ def results_table(
 
 
 def prediction_column(predictions: list[Any]) -> pa.Array:
-    kinds = {type(prediction) for prediction in predictions}
+    kinds = set(map(type, predictions))
+    if kinds == {float}:
+        return pa.array(predictions, pa.float64())
     if kinds <= {int, float}:
         return pa.array([float(prediction) for prediction in predictions], pa.float64())
     if kinds == {bool}:
