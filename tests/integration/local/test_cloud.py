@@ -178,7 +178,9 @@ def test_state_is_kept_when_asked_for_and_a_kill_leaves_what_was_saved(started, 
         assert client("sagemaker").describe_model(ModelName=model)["ModelName"] == model
         assert client("s3").list_objects_v2(Bucket=data)["KeyCount"] == 1
         if kill:
-            psutil.Process(cloud.pid).kill()
+            process = psutil.Process(cloud.pid)
+            process.kill()
+            process.wait(timeout=10)  # until then `up` finds a cloud that still answers
 
 
 def test_an_endpoint_is_back_with_its_capacity_and_scaling_after_a_restart(started, tmp_path):
