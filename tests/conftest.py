@@ -4,10 +4,21 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+#: Folders whose tests share what is dear to set up: a local cloud, and for the first all deployed stacks.
+TOGETHER = (HERE / "integration" / "local", HERE / "integration" / "clients", HERE / "integration")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files with what the code says now")
     parser.addoption("--endpoint", help="run the integration tests there: an emulator's URL, or `aws`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests one worker of `pytest -n` runs: a folder's that share a cloud, else those of one file."""
+    for item in items:
+        together = next((folder for folder in TOGETHER if item.path.is_relative_to(folder)), item.path)
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(HERE))))
 
 
 @pytest.fixture
