@@ -13,11 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from handlers.adapters.http_connection import Connection
-from handlers.adapters.sigv4 import Signer
+from handlers.adapters.sigv4 import Prepared, Signer
 from handlers.adapters.store_errors import CallFailed
 
 #: Three tries of at most two seconds each: within the 30 s that an HTTP API waits, whatever happens.
 TRIES, CONNECT_SECONDS, READ_SECONDS = 3, 1.0, 1.0
+#: Seconds for which a signature's moment is used again; the service takes it for five minutes.
+MOMENT_SECONDS = 10
 #: Full jitter below 25 ms, then 50 ms: DynamoDB's hot partitions cool down in milliseconds.
 FIRST_PAUSE = 0.025
 
@@ -72,11 +74,13 @@ class DynamoDBReads:
         ca_file: str | None = None,
         read_seconds: float = READ_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         parts = urlsplit(endpoint)
         tls = parts.scheme == "https"
-        self._signer, self._sleep = signer, sleep
+        self._signer, self._sleep, self._clock = signer, sleep, clock
         self._host = parts.netloc
+        self._heads: dict[str, tuple[float, str, Prepared]] = {}
         self._connection = Connection(
             parts.hostname or "",
             parts.port or (443 if tls else 80),
@@ -124,20 +128,29 @@ class DynamoDBReads:
         raise AssertionError("the last try returns or raises")
 
     def _try(self, operation: str, body: bytes) -> dict[str, Any]:
-        headers = {
-            "content-type": "application/x-amz-json-1.0",
-            "host": self._host,
-            "x-amz-target": f"DynamoDB_20120810.{operation}",
-        }
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        signed = self._signer.headers(headers, body, moment)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
-        request = f"POST / HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode()
+        head, prepared = self._head(operation)
+        request = f"{head}{prepared.authorization(body)}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
         try:
-            status, answer = self._connection.send(request + body)
+            status, answer = self._connection.send(request)
         except OSError as error:
             raise CallFailed(type(error).__name__, str(error), is_passing=True) from error
-        return json.loads(answer) if status == 200 else _refused(status, answer)
+        return _decoded(answer) if status == 200 else _refused(status, answer)
+
+    def _head(self, operation: str) -> tuple[str, Prepared]:
+        """Return a request up to its signature, and what signs its body; both serve for MOMENT_SECONDS."""
+        now = self._clock()
+        made_at, head, prepared = self._heads.get(operation, (now + 1, "", None))
+        if prepared is None or not 0 <= now - made_at < MOMENT_SECONDS:  # clocks are also set back
+            headers = {
+                "content-type": "application/x-amz-json-1.0",
+                "host": self._host,
+                "x-amz-target": f"DynamoDB_20120810.{operation}",
+            }
+            prepared = self._signer.prepare(headers, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
+            lines = "".join(f"{name}: {value}\r\n" for name, value in prepared.headers.items())
+            head = f"POST / HTTP/1.1\r\n{lines}authorization: "
+            self._heads[operation] = now, head, prepared
+        return head, prepared
 
     def _pause(self, attempt: int) -> None:
         import random  # only after a failure
@@ -155,6 +168,13 @@ def _endpoint(environ: Mapping[str, str], region: str) -> str | None:
     if first not in DOMAINS or rest.startswith(("iso", "gov")):
         return None
     return f"https://dynamodb.{region}.{DOMAINS[first]}"
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        return json.loads(body.decode())
+    except ValueError as error:
+        raise CallFailed("BadAnswer", f"an answer that is no JSON: {body[:200]!r}", is_passing=True) from error
 
 
 def _refused(status: int, body: bytes) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class Connection:
 
     def _exchange(self, connection: socket.socket, request: bytes) -> tuple[int, bytes]:
         try:
-            connection.sendall(request)
+            sent = connection.send(request)  # nearly always all of it, and cheaper than `sendall` over TLS
+            if sent < len(request):
+                connection.sendall(request[sent:])
             status, body, is_kept = _answer(connection)
         except BaseException:
             connection.close()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.adapters import dynamodb_http
-from handlers.adapters.dynamodb_http import TRIES, DynamoDBReads, reader
+from handlers.adapters.dynamodb_http import MOMENT_SECONDS, TRIES, DynamoDBReads, reader
 from handlers.adapters.score_table import ScoreTable
 from handlers.adapters.sigv4 import Signer
 from handlers.adapters.store_errors import CallFailed
@@ -187,6 +187,11 @@ class TestConnection:
         with pytest.raises(CallFailed, match="BadAnswer"):
             client_of(server).get_item()
 
+    def test_a_request_too_large_for_one_send_arrives_whole(self, serve):
+        server = serve(answer(ITEM))
+        assert client_of(server).get_item(TableName="t" * 8_000_000) == ITEM
+        assert server.requests[0][1] == {"TableName": "t" * 8_000_000}
+
     def test_a_server_that_hangs_is_left_and_asked_again(self, serve):
         server = serve(HANG, answer(ITEM))
         assert client_of(server, read_seconds=0.05).get_item() == ITEM
@@ -311,3 +316,46 @@ def test_the_moment_of_a_signature_is_now_in_utc(serve):
     stamp = server.requests[0][0].split("x-amz-date: ")[1].split("\r\n")[0]
     signed = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - signed).total_seconds()) < 60
+
+
+class TestMoments:
+    """A signature's moment is used for a while: what does not depend on the body is done once in that time."""
+
+    def stamps(self, serve, *times):
+        server = serve(*[answer({})] * len(times))
+        client = client_of(server, clock=iter(times).__next__)
+        for _ in times:
+            client.get_item()
+        return [head.split("x-amz-date: ")[1].split("\r\n")[0] for head, _ in server.requests]
+
+    def test_it_is_renewed_in_time(self, serve):
+        first = 1_795_417_200.0
+        stamps = self.stamps(serve, first, first + MOMENT_SECONDS - 0.1, first + MOMENT_SECONDS)
+        assert stamps == ["20261123T070000Z", "20261123T070000Z", "20261123T070010Z"]
+
+    def test_a_clock_that_was_set_back_is_believed(self, serve):
+        assert self.stamps(serve, 1_795_417_200.0, 1_795_417_140.0) == ["20261123T070000Z", "20261123T065900Z"]
+
+    def test_each_body_has_its_own_signature_and_each_operation_its_own_head(self, serve):
+        server = serve(*[answer({})] * 4)
+        client = client_of(server, clock=lambda: 1_795_417_200.0)
+        for key in ("a", "b", "a"):
+            client.get_item(Key=key)
+        client.batch_get_item(Key="a")
+        heads = [head.split("content-length")[0] for head, _ in server.requests]
+        assert heads[0] == heads[2]
+        assert len(set(heads)) == 3
+        assert "BatchGetItem" not in heads[0]
+        assert "BatchGetItem" in heads[3]
+
+    def test_the_signature_on_the_wire_is_botocores(self, serve):
+        server = serve(answer({}))
+        client_of(server, clock=lambda: 1_795_417_200.0).get_item(TableName="t")
+        lines = dict(line.split(": ", 1) for line in server.requests[0][0].split("\r\n")[1:] if line)
+        names = ("content-type", "host", "x-amz-target")
+        body = json.dumps({"TableName": "t"}).encode()
+        request = AWSRequest("POST", server.url, data=body, headers={name: lines[name] for name in names})
+        request.context["timestamp"] = request.headers["X-Amz-Date"] = lines["x-amz-date"]
+        theirs = SigV4Auth(Credentials("a", "s"), "dynamodb", "eu-central-1")
+        text = theirs.string_to_sign(request, theirs.canonical_request(request))
+        assert lines["authorization"].endswith(f"Signature={theirs.signature(text, request)}")
