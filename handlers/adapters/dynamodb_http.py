@@ -52,6 +52,8 @@ DOMAINS = {
     **dict.fromkeys(("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us"), "amazonaws.com"),
 }
 
+AWS_DOMAINS = tuple(f".{domain}" for domain in set(DOMAINS.values()))
+
 
 def reader(environ: Mapping[str, str] = os.environ) -> Any:
     """Return a client with `get_item` and `batch_get_item`: ours where the environment says all, else botocore's."""
@@ -88,6 +90,7 @@ class DynamoDBReads:
             connect_seconds=CONNECT_SECONDS,
             read_seconds=read_seconds,
             ca_file=ca_file,
+            roots=_amazon_roots if (parts.hostname or "").endswith(AWS_DOMAINS) else None,
         )
 
     @classmethod
@@ -175,6 +178,12 @@ def _decoded(body: bytes) -> dict[str, Any]:
         return json.loads(body.decode())
     except ValueError as error:
         raise CallFailed("BadAnswer", f"an answer that is no JSON: {body[:200]!r}", is_passing=True) from error
+
+
+def _amazon_roots() -> str:
+    from handlers.adapters.amazon_roots import PEM  # once for each connection's settings, and never over plain HTTP
+
+    return PEM
 
 
 def _refused(status: int, body: bytes) -> dict[str, Any]:
