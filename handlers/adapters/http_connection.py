@@ -36,7 +36,8 @@ class Connection:
         ca_file: str | None = None,
         roots: Callable[[], str] | None = None,
     ) -> None:
-        self._host, self._port, self._tls, self._ca_file = host, port, tls, ca_file
+        # As bytes: Python would load its tables for international names to make bytes of it.
+        self._host, self._port, self._tls, self._ca_file = host.encode("ascii"), port, tls, ca_file
         self._roots = None if ca_file else roots
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
         self._context: Any = None

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
 
 from handlers.contract import metrics
 from handlers.contract.errors import (
@@ -302,6 +301,8 @@ def ready_curl(event: Event, model: str, card: Any = None) -> str:
 
     With a card it is a POST of features, each with a value of its type.
     """
+    from urllib.parse import quote  # lookups do without
+
     context, headers = event.get("requestContext") or {}, event.get("headers") or {}
     domain = context.get("domainName", "")
     port = headers.get("host", "").partition(":")[2]

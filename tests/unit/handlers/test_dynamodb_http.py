@@ -305,6 +305,10 @@ class TestEnvironment:
             {"HTTPS_PROXY": "http://proxy"},
             {"AWS_USE_FIPS_ENDPOINT": "true"},
             {"AWS_ENDPOINT_URL": "http://gateway/dynamodb"},
+            {"AWS_ENDPOINT_URL": "http://[::1]:4566"},
+            {"AWS_ENDPOINT_URL": "http://me:secret@gateway"},
+            {"AWS_ENDPOINT_URL": "http://gateway:"},
+            {"AWS_ENDPOINT_URL": "gateway"},
         ],
     )
     def test_what_only_botocore_knows_is_left_to_it(self, environ):
