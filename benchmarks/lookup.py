@@ -1,13 +1,15 @@
-"""The lookup handler beside boto3's resource and the bare round trip: CPU per warm request, and a cold start.
+"""The warm lookup handler beside boto3's resource and the bare round trip: CPU per request, over TLS and without.
 
     python -m benchmarks.lookup [--requests 2000] [--rounds 7]
 
-A DynamoDB that knows a few items answers from a process of its own, over plain HTTP when warm and over TLS when cold.
-Between two requests there are PAUSE microseconds that are not counted: in a closed loop the server never falls asleep,
-and waking it is part of what a request costs whoever sends it.
+A DynamoDB that knows a few items answers from a process of its own. Between two requests there are PAUSE microseconds
+that are not counted: in a closed loop the server never falls asleep, and waking it is part of what a request costs
+whoever sends it.
 `ours` is the whole of `handlers.predict` (routing, two cached reads, one GetItem, JSON, log line with metrics); the
-peer is the usual tutorial handler, `Table.get_item` and nothing else. All of them take turns. The pointer is cached as
-it is in production.
+peer is the usual tutorial handler, `Table.get_item` and nothing else. `round trip` sends and receives the bytes of one
+GetItem over a kept connection, with neither signature nor JSON: what is left when all else costs nothing. All of them
+take turns. The pointer is cached as it is in production, where connections are TLS.
+Cold starts and small Lambdas: `benchmarks.cold`, `benchmarks.throttled`.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import json
 import multiprocessing
 import os
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from handlers.adapters.attributes import to_attributes
 from handlers.adapters.score_table import items
@@ -64,8 +68,6 @@ def answer_requests(ports: Any, certificate: str | None) -> None:
     ports.put(listening.getsockname()[1])
     context = None
     if certificate:
-        import ssl
-
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
     while True:
@@ -137,10 +139,13 @@ def boto3_resource() -> Callable[[], Any]:
 
 
 def round_trip() -> Callable[[], Any]:
-    """Send and receive the bytes of a GetItem over a kept socket, and nothing else."""
-    port = int(os.environ["AWS_ENDPOINT_URL_DYNAMODB"].rpartition(":")[2])
-    connection = socket.create_connection(("127.0.0.1", port))
+    """Send and receive the bytes of a GetItem over a kept connection, and nothing else."""
+    endpoint = urlsplit(os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+    connection = socket.create_connection(("127.0.0.1", endpoint.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if endpoint.scheme == "https":
+        context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
+        connection = context.wrap_socket(connection, server_hostname="localhost")
     body = json.dumps({"TableName": "scores", "Key": {"pk": {"S": f"{GENERATION}#0.0"}}}).encode()
     request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\nx: %s\r\n\r\n" % (len(body), b"x" * 700) + body
 
@@ -171,15 +176,14 @@ def serve(name: str) -> None:
         print(spent / int(line) * 1e6, file=answers, flush=True)
 
 
-def warm(requests: int, rounds: int) -> None:
+def warm(requests: int, rounds: int, scheme: str, certificate: str | None) -> None:
     handlers, servers = {}, []
     for name in HANDLERS:
-        server, port = start_server()
+        server, port = start_server(certificate)
         servers.append(server)
         command = [sys.executable, "-m", "benchmarks.lookup", "--serve", name]
-        handlers[name] = subprocess.Popen(
-            command, env={**os.environ, **environment(port)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        env = {**os.environ, **environment(port, certificate)}
+        handlers[name] = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     times = {name: [] for name in HANDLERS}
     for turn in range(rounds + 1):
         for name, process in handlers.items():
@@ -194,56 +198,9 @@ def warm(requests: int, rounds: int) -> None:
         server.terminate()
     middle = {name: statistics.median(found) for name, found in times.items()}
     for name, found in times.items():
-        print(f"warm  {name:<16} {middle[name]:8.0f} us CPU ({min(found):.0f} to {max(found):.0f})")
-    print(f"warm  boto3 resource / ours {middle['boto3 resource'] / middle['ours']:.1f}")
-    print(f"warm  ours / round trip {middle['ours'] / middle['round trip']:.1f}")
-
-
-COLD = """
-import json, os, resource, sys
-from benchmarks_event import EVENT
-{prepare}
-sys.stderr.write(json.dumps(handle()))
-with open("/proc/self/status") as status:
-    rss = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
-usage = resource.getrusage(resource.RUSAGE_SELF)
-os.write(2, ("\\n" + json.dumps([(usage.ru_utime + usage.ru_stime) * 1000, rss])).encode())
-"""
-
-COLD_OURS = "from handlers import predict\nhandle = lambda: predict.handler(EVENT, None)"
-COLD_BOTO3 = f"""
-import boto3
-table = boto3.resource("dynamodb").Table("scores")
-def handle():
-    item = table.get_item(Key={{"pk": "alone#{KEY}", "sk": "-"}})["Item"]
-    return {{"statusCode": 200, "body": json.dumps({{"score": float(item["score"])}})}}
-"""
-COLD_BARE = "handle = lambda: {}"
-
-
-def cold(rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        certificate = self_signed(folder)
-        (folder / "benchmarks_event.py").write_text(f"EVENT = {EVENT!r}\n")
-        server, port = start_server(certificate)
-        path = os.pathsep.join([name, str(Path(__file__).resolve().parents[1])])
-        environ = {**os.environ, **environment(port, certificate), "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": ""}
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        scripts = {"bare python": COLD_BARE, "ours": COLD_OURS, "boto3 resource": COLD_BOTO3}
-        found = {name: [] for name in scripts}
-        for turn in range(rounds + 1):
-            for name, prepare in scripts.items():
-                command = [sys.executable, "-c", COLD.format(prepare=prepare)]
-                ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
-                answer, numbers = ended.stderr.splitlines()[-2:]
-                assert name == "bare python" or json.loads(answer)["statusCode"] == 200, answer
-                found[name] += [json.loads(numbers)] if turn else []  # the first round writes .pyc files
-        server.terminate()
-    for name, runs in found.items():
-        cpu, rss = (statistics.median(run[place] for run in runs) for place in (0, 1))
-        low, high = min(run[0] for run in runs), max(run[0] for run in runs)
-        print(f"cold  {name:<16} {cpu:6.0f} ms CPU ({low:.0f} to {high:.0f}), RSS {rss:.0f} MB")
+        print(f"{scheme:<6} {name:<16} {middle[name]:8.0f} us CPU ({min(found):.0f} to {max(found):.0f})")
+    print(f"{scheme:<6} boto3 resource / ours {middle['boto3 resource'] / middle['ours']:.1f}")
+    print(f"{scheme:<6} ours / round trip {middle['ours'] / middle['round trip']:.1f}")
 
 
 def self_signed(folder: Path) -> str:
@@ -273,8 +230,9 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve)
         return
-    warm(arguments.requests, arguments.rounds)
-    cold(arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        for scheme, certificate in (("http", None), ("https", self_signed(Path(folder)))):
+            warm(arguments.requests, arguments.rounds, scheme, certificate)
 
 
 if __name__ == "__main__":

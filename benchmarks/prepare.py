@@ -29,7 +29,13 @@ from handlers.logic.preparing import prepare
 
 FEATURES = 20
 FILES = 4
-CASES = [("parquet", "csv"), ("csv", "csv"), ("jsonlines", "csv"), ("parquet", "jsonlines")]
+CASES = [
+    ("parquet", "csv"),
+    ("csv", "csv"),
+    ("jsonlines", "csv"),
+    ("parquet", "jsonlines"),
+    ("parquet", "parquet"),
+]
 READERS = {"parquet": pa.parquet.read_table, "csv": pa.csv.read_csv, "jsonlines": pa.json.read_json}
 
 

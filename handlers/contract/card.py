@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 KeyType = Literal["string", "integer"]
 FeatureType = Literal["float", "integer", "boolean", "string"]
 InputFormat = Literal["parquet", "csv", "jsonlines"]
-WireFormat = Literal["csv", "jsonlines"]
+WireFormat = Literal["csv", "jsonlines", "parquet"]
 Precision = Literal["float64", "float32"]
 
 
@@ -45,7 +45,8 @@ class ModelCard:
     """A model as the handlers see it.
 
     `wire_format` is what Batch Transform carries between S3 and the container: `csv` lines
-    `row,feature,...` for scalar predictions, `jsonlines` objects `{"row", "features"}` for any JSON.
+    `row,feature,...` for scalar predictions, `jsonlines` objects `{"row", "features"}` for any JSON, `parquet` whole
+    files with the columns `row` and features, none larger than `max_payload_mb` (10**6 bytes).
     `score_precision` is what lookups keep of a float; Parquet results keep all of it.
     `data_time` is the column that says of when a row is; None: the newest input file's own time counts.
     `key_type` of None means: as the input's column says (integer column, integer key).
@@ -60,6 +61,7 @@ class ModelCard:
     data_time: str | None = None
     prediction: str = "prediction"
     wire_format: WireFormat = "csv"
+    max_payload_mb: int = 6
     pass_key_to_model: bool = False
     instance_count: int = 1
     max_bad_fraction: float = 0.01

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
 
 from handlers.contract import metrics
 from handlers.contract.errors import (
@@ -153,9 +152,13 @@ def _predicted(door: Door, event: Event, asked: Asked) -> Answer:
         if asked.upload is not None:
             _require_uploads(door)
         answered = PREDICTORS[ServingMode(door.mode)].predict(door, asked)
+        made = _outcome(answered, asked.several, event)
     except RequestError as error:
-        return replace(_counted(refusal(error), Answered([error]), asked), key=key)
-    return replace(_counted(_outcome(answered, asked.several, event), answered, asked), key=key)
+        answered = Answered([error])
+        made = refusal(error)
+    _count(made, answered, asked)
+    made.key = key
+    return made
 
 
 def _outcome(answered: Answered, several: bool, event: Event) -> Answer:
@@ -176,8 +179,8 @@ def _outcome(answered: Answered, several: bool, event: Event) -> Answer:
     return Answer(200, {"predictions": bodies} if several else bodies[0], counts={metrics.ERRORS: 0.0})
 
 
-def _counted(made: Answer, answered: Answered, asked: Asked) -> Answer:
-    """Return the answer with the metrics of what was asked and of its outcomes."""
+def _count(made: Answer, answered: Answered, asked: Asked) -> None:
+    """Give an answer the metrics of what was asked and of its outcomes."""
     outcomes = answered.outcomes
     predictions = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     counts: dict[str, float] = {
@@ -193,8 +196,8 @@ def _counted(made: Answer, answered: Answered, asked: Asked) -> Answer:
         counts[metrics.STALE_REFUSED] = refused
     if predictions:
         counts[metrics.AGE_SECONDS] = max(prediction.age_seconds for prediction in predictions)
-    cause = made.cause or answered.cause
-    return replace(made, counts=counts | answered.counts | made.counts, cause=cause)
+    made.cause = made.cause or answered.cause
+    made.counts = counts | answered.counts | made.counts
 
 
 def _accepted(accepted: Accepted, event: Event, counts: dict[str, float] | None = None) -> Answer:
@@ -306,6 +309,8 @@ def ready_curl(event: Event, model: str, card: Any = None) -> str:
 
     With a card it is a POST of features, each with a value of its type.
     """
+    from urllib.parse import quote  # lookups do without
+
     context, headers = event.get("requestContext") or {}, event.get("headers") or {}
     domain = context.get("domainName", "")
     port = headers.get("host", "").partition(":")[2]

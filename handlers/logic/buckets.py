@@ -86,7 +86,7 @@ def find(bucket: bytes, key: bytes) -> Any:
     index = KEY_INDEX[key_kind.lower()](keys, key)
     if index is None:
         return ABSENT
-    return _value(_inflated(value_kind, bucket[HEADER.size + size :]), index, value_kind.lower())
+    return _value(bucket[HEADER.size + size :], index, value_kind)
 
 
 def _key_block(keys: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -134,9 +134,12 @@ def _uuid_index(keys: bytes, key: bytes) -> int | None:
 KEY_INDEX = {b"t": _text_index, b"u": _uuid_index}
 
 
-def _value(values: bytes, index: int, kind: bytes) -> Any:
-    if kind == b"j":
-        text = values.split(b"\n", index + 1)[index]
+def _value(block: bytes, index: int, kind: bytes) -> Any:
+    if kind in b"jJ":
+        text = _inflated(kind, block).split(b"\n", index + 1)[index]
         return json.loads(text) if text else ELSEWHERE
-    width = FLOATS[kind.decode()]
-    return struct.unpack_from(f"<{kind.decode()}", values, index * width)[0]
+    letter = kind.decode().lower()
+    width = FLOATS[letter]
+    if kind.isupper():  # inflated only as far as the value
+        block = zlib.decompressobj(-zlib.MAX_WBITS).decompress(block, (index + 1) * width)
+    return struct.unpack_from(f"<{letter}", block, index * width)[0]

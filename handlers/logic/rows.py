@@ -2,7 +2,8 @@
 
 What a live endpoint gets is, byte for byte, what Batch Transform hands over for the same features, so that a model
 says the same in every mode. Standard library only: the pipeline writes whole columns with Arrow
-(`handlers.logic.sharding`), and a test holds both to the same bytes.
+(`handlers.logic.sharding`), and a test holds both to the same bytes. Where Batch Transform carries Parquet, which takes
+Arrow to write, a live endpoint gets JSON Lines: names, types and nulls as the Parquet columns have them.
 """
 
 import csv
@@ -162,7 +163,10 @@ class Wire:
     predictions: Callable[[str, int | None], list[Any]]
 
 
+_JSON_LINES = Wire("application/jsonlines", _json_line, _json_predictions)
+
 WIRES: dict[WireFormat, Wire] = {
     "csv": Wire("text/csv", _csv_line, _csv_predictions),
-    "jsonlines": Wire("application/jsonlines", _json_line, _json_predictions),
+    "jsonlines": _JSON_LINES,
+    "parquet": _JSON_LINES,
 }

@@ -33,7 +33,8 @@ LAMBDA_HICCUPS = (
 )
 
 #: Content type on the wire, and the filters that keep row numbers (and keys) from the model but in the output.
-#: csv lines are `row,feature,...`; jsonlines objects are `{"row": n, "features": {...}}`.
+#: csv lines are `row,feature,...`; jsonlines objects are `{"row": n, "features": {...}}`. Parquet is neither split nor
+#: filtered nor joined by Batch Transform: each object is one request, its answer the whole output.
 WIRE = {
     "csv": {"content_type": "text/csv", "input_filter": "$[1:]", "output_filter": "$[0,-1]"},
     "jsonlines": {
@@ -41,6 +42,7 @@ WIRE = {
         "input_filter": "$.features",
         "output_filter": "$['row','SageMakerOutput']",
     },
+    "parquet": {"content_type": "application/x-parquet"},
 }
 
 
@@ -82,13 +84,14 @@ def transform_state(*, card: ModelCard, transform: TransformSpec, tags: dict[str
     rows that the model refused once are refused again.
     """
     wire = WIRE[card.wire_format]
+    lines = "input_filter" in wire
     return {
         "Type": "Task",
         "Resource": "${RunTransformJob}",
         "Parameters": {
             "TransformJobName.$": "$.started.job_name",
             "ModelName": "${ModelName}",
-            "BatchStrategy": transform.strategy,
+            "BatchStrategy": transform.strategy if lines else "SingleRecord",
             "MaxConcurrentTransforms": transform.max_concurrent,
             "MaxPayloadInMB": transform.max_payload_mb,
             "ModelClientConfig": {
@@ -98,22 +101,18 @@ def transform_state(*, card: ModelCard, transform: TransformSpec, tags: dict[str
             "TransformInput": {
                 "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri.$": "$.started.shards_uri"}},
                 "ContentType": wire["content_type"],
-                "SplitType": "Line",
+                "SplitType": "Line" if lines else "None",
             },
             "TransformOutput": {
                 "S3OutputPath.$": "$.started.transform_uri",
                 "Accept": wire["content_type"],
-                "AssembleWith": "Line",
+                "AssembleWith": "Line" if lines else "None",
             },
             "TransformResources": {
                 "InstanceType": transform.instance_type,
                 "InstanceCount": transform.instance_count,
             },
-            "DataProcessing": {
-                "InputFilter": wire["input_filter"],
-                "JoinSource": "Input",
-                "OutputFilter": wire["output_filter"],
-            },
+            **({"DataProcessing": _beside_its_row(wire)} if lines else {}),
             "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
         },
         "TimeoutSeconds": TRANSFORM_TIMEOUT_SECONDS,
@@ -125,6 +124,10 @@ def transform_state(*, card: ModelCard, transform: TransformSpec, tags: dict[str
         "Catch": _catch("RecordFailure"),
         "Next": "Scored",
     }
+
+
+def _beside_its_row(wire: dict[str, str]) -> dict[str, str]:
+    return {"InputFilter": wire["input_filter"], "JoinSource": "Input", "OutputFilter": wire["output_filter"]}
 
 
 def _publish() -> State:

@@ -24,11 +24,11 @@ class Staging:
             _write_whole(path, content())
         return StagedFile(path.relative_to(self._outdir), digest)
 
-    def folder(self, digest: str, files: dict[str, bytes]) -> StagedFile:
-        """Stage a folder with the given files, by relative name."""
+    def folder(self, digest: str, files: Callable[[], dict[str, bytes]]) -> StagedFile:
+        """Stage a folder; `files` returns what it holds by relative name, and is called only if it is not there yet."""
         path = self._root / digest[:32]
         if not path.exists():
-            _fill(path, files)
+            _fill_whole(path, files())
         return StagedFile(path.relative_to(self._outdir), digest, folder=True)
 
 
@@ -49,16 +49,21 @@ def _write_whole(path: Path, data: bytes) -> None:
     Path(temporary).replace(path)
 
 
-def _fill(folder: Path, files: dict[str, bytes]) -> None:
+def _fill_whole(folder: Path, files: dict[str, bytes]) -> None:
     """Fill a temporary folder and rename it, for the same reason."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    for name, content in files.items():
-        path = temporary / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    fill(temporary, files)
     temporary.chmod(0o755)
     try:
         temporary.rename(folder)
     except OSError:  # another synth was faster, and its copy is the same
         shutil.rmtree(temporary)
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

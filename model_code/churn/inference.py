@@ -4,8 +4,11 @@ The hooks are those of AWS's prebuilt scikit-learn container, so the same model.
 container hands over `text/csv` and `application/json` bodies as text and every other type as bytes.
 An exception's `status_code` is the HTTP status in this repository's own server and in AWS's newer images; the
 scikit-learn image answers 500 to whatever is raised.
+Parquet needs pyarrow, which AWS's scikit-learn images bring along (14.0.1 up to 1.5-2, 17.0.0 in 1.4-2-py312); it is
+imported by the first request that carries any.
 """
 
+import io
 import json
 from pathlib import Path
 
@@ -66,8 +69,7 @@ def input_fn(body, content_type):
     if read is None:
         raise UnsupportedContentType(f"{content_type} is not among {', '.join(READERS)}")
     try:
-        text = body.decode("utf-8") if isinstance(body, bytes | bytearray) else body
-        rows = read(text)
+        rows = read(body)
     except BadRows:
         raise
     except ValueError as error:
@@ -88,22 +90,26 @@ def output_fn(prediction, accept):
     write = WRITERS.get(_media_type(accept))
     if write is None:
         raise UnsupportedAccept(f"{accept} is not among {', '.join(WRITERS)}")
-    return write(prediction.tolist()), accept
+    return write(prediction), accept
 
 
 def _media_type(header):
     return header.partition(";")[0].strip().lower()
 
 
-def _rows_from_csv(text):
-    lines = text.splitlines()
+def _text(body):
+    return body.decode("utf-8") if isinstance(body, bytes | bytearray) else body
+
+
+def _rows_from_csv(body):
+    lines = _text(body).splitlines()
     if not all(lines):
         raise BadRows("an empty line is no row")  # numpy would skip it, and predictions would slip by one
     return np.loadtxt(lines, delimiter=",", comments=None, dtype=np.float64, ndmin=2) if lines else _no_rows()
 
 
-def _rows_from_json(text):
-    document = json.loads(text)
+def _rows_from_json(body):
+    document = json.loads(_text(body))
     if isinstance(document, dict):
         if set(document) != {"instances"}:
             raise BadRows('expected {"instances": [...]} or a list of rows')
@@ -113,8 +119,28 @@ def _rows_from_json(text):
     return _matrix(document)
 
 
-def _rows_from_json_lines(text):
-    return _matrix([json.loads(line) for line in text.splitlines()])
+def _rows_from_json_lines(body):
+    return _matrix([json.loads(line) for line in _text(body).splitlines()])
+
+
+def _rows_from_parquet(body):
+    """Read FEATURES by name; other columns, such as Batch Transform's `row`, are no features."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(body))
+        names = file.schema_arrow.names
+        wrong = [name for name in FEATURES if names.count(name) != 1]
+        if wrong:
+            raise BadRows(f"the file lacks or has twice: {', '.join(wrong)}")
+        table = file.read(columns=list(FEATURES), use_threads=False)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise BadRows(f"not Parquet: {error}") from error
+    types = pyarrow.types
+    if not all(types.is_integer(kind) or types.is_floating(kind) for kind in table.schema.types):
+        raise BadRows("every value must be a number")
+    return np.column_stack([table.column(name).to_numpy() for name in FEATURES]).astype(np.float64)
 
 
 def _matrix(rows):
@@ -156,20 +182,32 @@ def _checked(rows):
 
 
 def _lines(values):
-    return "".join(f"{value!r}\n" for value in values)
+    return "".join(f"{value!r}\n" for value in values.tolist())
 
 
 def _document(values):
-    return json.dumps({"predictions": values})
+    return json.dumps({"predictions": values.tolist()})
+
+
+def _file(values):
+    """Return Parquet with as many rows as came in, in the same order: the publisher counts and matches them."""
+    import pyarrow
+    import pyarrow.parquet
+
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"prediction": values}), out, use_dictionary=False)
+    return out.getvalue()
 
 
 READERS = {
     "text/csv": _rows_from_csv,
     "application/json": _rows_from_json,
     "application/jsonlines": _rows_from_json_lines,
+    "application/x-parquet": _rows_from_parquet,
 }
 WRITERS = {
     "text/csv": _lines,
     "application/json": _document,
     "application/jsonlines": _lines,
+    "application/x-parquet": _file,
 }

@@ -4,6 +4,7 @@ The environment says everything else (serving_settings.py). Exits 0 after SIGTER
 answered; exits 1 when the model cannot be loaded, the environment is wrong or the port is taken.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -12,9 +13,10 @@ import threading
 import time
 from types import FrameType
 
+import serving_forest
 import serving_machine
+import serving_onnx
 from serving_columns import Columns
-from serving_forest import quicken
 from serving_http import InferenceServer
 from serving_script import ModelScript
 from serving_settings import BadSetting, Settings
@@ -54,11 +56,12 @@ def _load(server: InferenceServer) -> bool:
     try:
         columns = Columns(settings.features) if settings.hooks == "columnar" else None
         script = ModelScript.load(settings.model_dir, settings.module, columns)
-        if settings.forest_loop:
-            quicken(script.model)
+        if not (settings.onnx and serving_onnx.quicken(script.model, settings.model_dir)) and settings.forest_loop:
+            serving_forest.quicken(script.model)
     except Exception:
         logger.exception("the model in %s cannot be loaded", settings.model_dir)
         return False
+    gc.freeze()  # the libraries' objects stay: without this, every full collection walks through all of them
     server.begin(script)
     took = time.perf_counter() - began
     logger.info("ready: model loaded in %.2f s, %d threads", took, settings.threads)

@@ -70,20 +70,21 @@ def _agree(forest: Any, own: Callable, short: Callable) -> bool:
     """Return whether both ways give the same bits, for rows one by one and together, on both sides of many splits."""
     import numpy as np
 
-    rows = _rows_at_splits(forest)
+    rows = rows_at_splits(forest)
     together = short(rows)
     singly = [short(rows[number : number + 1])[0] for number in range(len(rows))]
     return np.array_equal(own(rows), together) and np.array_equal(together, singly)
 
 
-def _rows_at_splits(forest: Any) -> Any:
-    """Return rows whose values are thresholds of the forest's own trees, or just above them."""
+def rows_at_splits(forest: Any) -> Any:
+    """Return rows whose values are thresholds of the forest's own trees (boosted ones too), or just above them."""
     import numpy as np
 
     random = np.random.default_rng(0)
     rows = np.zeros((CHECKED_ROWS, forest.n_features_in_))
-    feature = np.concatenate([estimator.tree_.feature for estimator in forest.estimators_])
-    threshold = np.concatenate([estimator.tree_.threshold for estimator in forest.estimators_])
+    trees = [estimator.tree_ for estimator in np.ravel(forest.estimators_)]
+    feature = np.concatenate([tree.feature for tree in trees])
+    threshold = np.concatenate([tree.threshold for tree in trees])
     for column in range(rows.shape[1]):
         splits = threshold[feature == column]
         if len(splits):

@@ -28,7 +28,8 @@ class Settings:
     `timeout_seconds`, and all others get 503. `body_bytes` bounds what bodies hold together, one excepted.
     `max_payload_mb` is what /execution-parameters tells Batch Transform, in units of 1,048,576 bytes.
     `hooks` says which hooks a script without its own gets: those of AWS's container, or columnar ones, which read
-    `features` by name, in this order, where the body has names.
+    `features` by name, in this order, where the body has names. `forest_loop` and `onnx` allow short ways through the
+    model: the first to the same bits, the second where an export lies beside it.
     """
 
     model_dir: Path
@@ -45,6 +46,7 @@ class Settings:
     hooks: str
     features: tuple[str, ...]
     forest_loop: bool
+    onnx: bool
     log_level: int
 
     @property
@@ -72,6 +74,7 @@ class Settings:
             hooks=_choice(environ, "TURNOUT_HOOKS", HOOKS),
             features=tuple(name for name in environ.get("TURNOUT_FEATURES", "").split(",") if name),
             forest_loop=_choice(environ, "TURNOUT_FOREST_LOOP", ("on", "off")) == "on",
+            onnx=_choice(environ, "TURNOUT_ONNX", ("on", "off")) == "on",
             log_level=_whole(environ, "SAGEMAKER_CONTAINER_LOG_LEVEL", 20),
         )
 

@@ -293,7 +293,9 @@ def metric_sum(client, model: str, name: str) -> float:
     return counted(client, metrics.NAMESPACE, name, Stage="dev", Model=model)
 
 
-def test_new_data_starts_a_run_when_the_marker_arrives(client, model, platform, broken_input, door):
+@pytest.fixture(scope="module")
+def new_data(client, model, platform, broken_input):
+    """The run that a marker starts, of a model whose shards travel as Parquet."""
     files, _ = broken_input
     weekly = model("weekly")
     before = {execution["executionArn"] for execution in runs.executions(weekly)}
@@ -302,13 +304,34 @@ def test_new_data_starts_a_run_when_the_marker_arrives(client, model, platform, 
     assert fresh() == []
     put_input(client, platform, "weekly", {**{name: files[name] for name in list(files)[:1]}, "_SUCCESS": b""})
     started = wait_for(fresh, "an execution")
-    ended = follow(weekly, platform, started[0]["executionArn"])
-    assert ended.status == "SUCCEEDED", ended.run
-    assert ended.run.trigger == "new_data"
+    return follow(weekly, platform, started[0]["executionArn"])
+
+
+def test_new_data_starts_a_run_when_the_marker_arrives(client, model, new_data, door):
+    assert new_data.status == "SUCCEEDED", new_data.run
+    assert new_data.run.trigger == "new_data"
     answer = door.lookup("weekly", "00001")
     assert (answer.status, answer.body["error"]["code"]) == (409, "not_servable_live")
-    assert ended.run.report["results_uri"] in json.dumps(answer.body)
-    assert generation_items(client, weekly.table_name, ended.run.id) == []
+    assert new_data.run.report["results_uri"] in json.dumps(answer.body)
+    assert generation_items(client, model("weekly").table_name, new_data.run.id) == []
+
+
+def test_parquet_on_the_wire_gives_the_same_scores_and_quarantine_as_csv(
+    client, platform, first_generation, new_data, churn_input
+):
+    assert new_data.status == "SUCCEEDED", new_data.run
+    wire = {
+        name.rpartition(".")[2] for name in objects(client, platform, layout.shards_prefix("weekly", new_data.run.id))
+    }
+    answers = objects(client, platform, layout.transform_prefix("weekly", new_data.run.id))
+    assert wire == {"parquet"}
+    assert {name.partition(".")[2] for name in answers} == {"parquet.out"}
+    assert len(answers) == 4
+    report = new_data.run.report
+    assert report["rows_quarantined"] == sum(row["row"] <= report["rows_in"] for row in churn_input) > 0
+    as_csv, as_parquet = parquet_scores(client, first_generation), parquet_scores(client, new_data.run)
+    assert len(as_parquet) == report["rows_scored"] > 5_000
+    assert as_parquet == {key: as_csv[key] for key in as_parquet}
 
 
 def test_what_no_model_claims_is_answered_with_a_code(door):

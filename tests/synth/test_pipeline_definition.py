@@ -20,6 +20,7 @@ from infra.constructs.pipeline_definition import (
     definition,
 )
 from turnout.config.specs import TransformSpec
+from turnout.local.sagemaker.transform.checks import check_transform
 
 HANDLER_STATES = ("Start", "Prepare", "Conclude", "RecordFailure", "RecordUnclaimed")
 
@@ -175,12 +176,20 @@ def test_row_numbers_never_reach_the_model_but_come_back_with_its_answer():
     }
 
 
-@pytest.mark.parametrize("wire", sorted(WIRE))
+@pytest.mark.parametrize("wire", ["csv", "jsonlines"])
 def test_input_and_output_have_one_type_and_are_lines(wire: str):
     job = states(wire=wire)["Transform"]["Parameters"]
     assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == WIRE[wire]["content_type"]
     assert (job["TransformInput"]["SplitType"], job["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
     assert all(len(job["DataProcessing"][name]) <= 63 for name in ("InputFilter", "OutputFilter"))
+
+
+def test_a_parquet_file_goes_whole_and_is_neither_split_nor_filtered_nor_joined():
+    job = states(wire="parquet", max_payload_mb=100, max_concurrent=1)["Transform"]["Parameters"]
+    assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == "application/x-parquet"
+    assert (job["TransformInput"]["SplitType"], job["TransformOutput"]["AssembleWith"]) == ("None", "None")
+    assert (job["BatchStrategy"], job["MaxPayloadInMB"], job["MaxConcurrentTransforms"]) == ("SingleRecord", 100, 1)
+    assert "DataProcessing" not in job
 
 
 def test_every_wire_format_of_a_card_is_known():
@@ -201,11 +210,12 @@ def test_the_transform_settings_reach_the_job():
     assert job["Tags"] == [{"Key": "team", "Value": "growth"}]
 
 
-def test_botocore_accepts_the_job(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("wire", sorted(WIRE))
+def test_botocore_and_the_local_cloud_accept_the_job(wire: str, monkeypatch: pytest.MonkeyPatch):
     from botocore import validate
     from botocore.session import Session
 
-    job = states()["Transform"]["Parameters"]
+    job = states(wire=wire)["Transform"]["Parameters"]
     job |= {"TransformJobName": "dev-churn-20261123T060000Z", "ModelName": "churn"}
     job.pop("TransformJobName.$")
     job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] = "s3://b/p/"
@@ -216,6 +226,7 @@ def test_botocore_accepts_the_job(monkeypatch: pytest.MonkeyPatch):
     shape = Session().get_service_model("sagemaker").operation_model("CreateTransformJob").input_shape
     report = validate.ParamValidator().validate(job, shape)
     assert not report.has_errors(), report.generate_report()
+    check_transform(job)
 
 
 def test_the_definition_leaves_open_what_it_says():

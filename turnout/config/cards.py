@@ -16,6 +16,7 @@ def to_card(spec: ModelSpec, *, input_uri: str) -> ModelCard:
         data_time=None if spec.input.data_time == LAST_MODIFIED else spec.input.data_time,
         prediction=spec.output.prediction,
         wire_format=spec.transform.wire_format,
+        max_payload_mb=spec.transform.max_payload_mb,
         pass_key_to_model=spec.transform.pass_key_to_model,
         instance_count=spec.transform.instance_count,
         max_bad_fraction=spec.quality.max_bad_fraction,

@@ -193,7 +193,7 @@ def _refused() -> str:
 - `image` together with `framework`, `artifact` together with `code`, images outside ECR or without a tag.
 
 Text features may travel as `csv`, quoted where needed. A row whose text contains a line break goes to quarantine,
-because Batch Transform splits its input by lines; with `transform.wire_format: jsonlines` it is scored."""
+because Batch Transform splits its input by lines; with `transform.wire_format: jsonlines` or `parquet` it is scored."""
 
 
 def _quoted(names: frozenset[str]) -> str:

@@ -181,10 +181,12 @@ class TransformSpec(Strict):
     instance_count: int = Field(1, **within("transform.instance_count"), description="Instances that share the shards.")
     wire_format: WireFormat = Field(
         "csv",
-        description="How rows travel to the container: `csv` for scalar predictions, `jsonlines` for any JSON.",
+        description="How rows travel to the container: `csv` for scalar predictions, `jsonlines` for any JSON, "
+        "`parquet` in whole files and for any JSON, with a container that reads and writes them.",
     )
     strategy: Literal["MultiRecord", "SingleRecord"] = Field(
-        "MultiRecord", description="How many records one request carries; input is always split by line."
+        "MultiRecord",
+        description="How many records one request carries; lines are what is split, a Parquet file is one request.",
     )
     max_payload_mb: int = Field(6, **within("transform.max_payload_mb"), description="Largest request body in MB.")
     max_concurrent: int = Field(
@@ -195,7 +197,7 @@ class TransformSpec(Strict):
     invocation_timeout: Duration = Field(timedelta(seconds=600), description="Time one request may take, 1s to 1h.")
     invocation_retries: int = Field(3, **within("transform.invocation_retries"), description="Retries of one request.")
     pass_key_to_model: bool = Field(
-        False, description="Send the key to the model: as first column (`csv`) or as member `key` (`jsonlines`)."
+        False, description="Send the key to the model: as first column (`csv`) or under the name `key`."
     )
 
 

@@ -25,6 +25,7 @@ def test_the_card_carries_what_the_handlers_need(read):
         input_format="jsonlines",
         prediction="risk",
         wire_format="jsonlines",
+        max_payload_mb=20,
         pass_key_to_model=True,
         instance_count=4,
         max_bad_fraction=0.05,

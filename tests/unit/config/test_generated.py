@@ -28,6 +28,7 @@ ONLY_THE_LOADER_CAN_TELL = {
     "environment",
     "images",
     "no_columns",
+    "parquet",
     "schema_file",
     "tags",
     "xgboost_body",

@@ -124,8 +124,9 @@ def test_feature_names_that_batch_transform_or_parquet_cannot_carry_are_refused(
 
 def test_the_name_key_is_taken_only_where_the_key_travels_under_it():
     assert findings(features=["key"]) == {}
-    travelling = {"wire_format": "jsonlines", "pass_key_to_model": True}
-    assert "features.key" in findings(features=["key"], transform=travelling)
+    for wire, taken in (("csv", False), ("jsonlines", True), ("parquet", True)):
+        travelling = {"wire_format": wire, "pass_key_to_model": True}
+        assert ("features.key" in findings(features=["key"], transform=travelling)) is taken, wire
 
 
 @pytest.mark.parametrize("column", ["scored_at", "model_version", "date", "run", "Date"])
@@ -239,6 +240,26 @@ def test_tags_keep_to_the_limits_of_aws():
         ("turnout:x", ""),
     ):
         assert f"tags.{name}" in findings(tags={name: value})
+
+
+@pytest.mark.parametrize(
+    ("framework", "variable"), [("pytorch", "TS_MAX_REQUEST_SIZE"), ("huggingface", "MMS_MAX_REQUEST_SIZE")]
+)
+def test_large_bodies_are_a_warning_where_the_prebuilt_server_has_a_limit_of_its_own(framework, variable):
+    large = {"framework": framework, "transform": {"max_payload_mb": 7}}
+    found = findings(**large)["transform.max_payload_mb"]
+    assert found.severity == "warning"
+    assert f"environment.{variable}: '7340032'" in found.remedy
+    assert findings(**large, environment={variable: "7340032"}) == {}
+    assert findings(transform={"max_payload_mb": 7}) == {}
+
+
+def test_a_parquet_file_is_one_request_and_takes_the_whole_payload_where_it_is_alone():
+    assert findings(transform={"wire_format": "parquet"}) == {}
+    assert findings(transform={"wire_format": "parquet", "max_payload_mb": 100, "max_concurrent": 1}) == {}
+    assert "transform.max_concurrent" in findings(transform={"wire_format": "parquet", "max_payload_mb": 100})
+    assert findings(transform={"wire_format": "parquet", "strategy": "SingleRecord"}) == {}
+    assert "transform.strategy" in findings(transform={"wire_format": "parquet", "strategy": "MultiRecord"})
 
 
 def test_xgboost_takes_large_bodies_only_when_told_so():

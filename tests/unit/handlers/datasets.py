@@ -75,6 +75,10 @@ class Outcome:
     def shard(self, index: int) -> list[str]:
         return self.objects.get("data", f"work/m/{RUN}/shards/shard-{index:05d}.{self.wire}").decode().splitlines()
 
+    def table(self, index: int) -> pa.Table:
+        """Return a shard that is Parquet."""
+        return pq.read_table(io.BytesIO(self.objects.get("data", f"work/m/{RUN}/shards/shard-{index:05d}.parquet")))
+
     def keys(self, index: int) -> list[Row]:
         body = self.objects.get("data", f"work/m/{RUN}/keys/shard-{index:05d}.parquet")
         return pq.read_table(io.BytesIO(body)).to_pylist()

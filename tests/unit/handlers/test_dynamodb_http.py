@@ -1,8 +1,12 @@
 """Our own DynamoDB client: signatures against botocore's, the rest against a server that misbehaves on purpose."""
 
 import base64
+import contextlib
+import hashlib
 import json
 import socket
+import ssl
+import subprocess
 import threading
 from datetime import UTC, datetime
 
@@ -13,8 +17,9 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.adapters import dynamodb_http
-from handlers.adapters.dynamodb_http import TRIES, DynamoDBReads, reader
+from handlers.adapters import amazon_roots, dynamodb_http
+from handlers.adapters.dynamodb_http import MOMENT_SECONDS, TRIES, DynamoDBReads, reader
+from handlers.adapters.http_connection import Connection
 from handlers.adapters.score_table import ScoreTable
 from handlers.adapters.sigv4 import Signer
 from handlers.adapters.store_errors import CallFailed
@@ -187,6 +192,11 @@ class TestConnection:
         with pytest.raises(CallFailed, match="BadAnswer"):
             client_of(server).get_item()
 
+    def test_a_request_too_large_for_one_send_arrives_whole(self, serve):
+        server = serve(answer(ITEM))
+        assert client_of(server).get_item(TableName="t" * 8_000_000) == ITEM
+        assert server.requests[0][1] == {"TableName": "t" * 8_000_000}
+
     def test_a_server_that_hangs_is_left_and_asked_again(self, serve):
         server = serve(HANG, answer(ITEM))
         assert client_of(server, read_seconds=0.05).get_item() == ITEM
@@ -295,6 +305,10 @@ class TestEnvironment:
             {"HTTPS_PROXY": "http://proxy"},
             {"AWS_USE_FIPS_ENDPOINT": "true"},
             {"AWS_ENDPOINT_URL": "http://gateway/dynamodb"},
+            {"AWS_ENDPOINT_URL": "http://[::1]:4566"},
+            {"AWS_ENDPOINT_URL": "http://me:secret@gateway"},
+            {"AWS_ENDPOINT_URL": "http://gateway:"},
+            {"AWS_ENDPOINT_URL": "gateway"},
         ],
     )
     def test_what_only_botocore_knows_is_left_to_it(self, environ):
@@ -311,3 +325,127 @@ def test_the_moment_of_a_signature_is_now_in_utc(serve):
     stamp = server.requests[0][0].split("x-amz-date: ")[1].split("\r\n")[0]
     signed = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - signed).total_seconds()) < 60
+
+
+class TestMoments:
+    """A signature's moment is used for a while: what does not depend on the body is done once in that time."""
+
+    def stamps(self, serve, *times):
+        server = serve(*[answer({})] * len(times))
+        client = client_of(server, clock=iter(times).__next__)
+        for _ in times:
+            client.get_item()
+        return [head.split("x-amz-date: ")[1].split("\r\n")[0] for head, _ in server.requests]
+
+    def test_it_is_renewed_in_time(self, serve):
+        first = 1_795_417_200.0
+        stamps = self.stamps(serve, first, first + MOMENT_SECONDS - 0.1, first + MOMENT_SECONDS)
+        assert stamps == ["20261123T070000Z", "20261123T070000Z", "20261123T070010Z"]
+
+    def test_a_clock_that_was_set_back_is_believed(self, serve):
+        assert self.stamps(serve, 1_795_417_200.0, 1_795_417_140.0) == ["20261123T070000Z", "20261123T065900Z"]
+
+    def test_each_body_has_its_own_signature_and_each_operation_its_own_head(self, serve):
+        server = serve(*[answer({})] * 4)
+        client = client_of(server, clock=lambda: 1_795_417_200.0)
+        for key in ("a", "b", "a"):
+            client.get_item(Key=key)
+        client.batch_get_item(Key="a")
+        heads = [head.split("content-length")[0] for head, _ in server.requests]
+        assert heads[0] == heads[2]
+        assert len(set(heads)) == 3
+        assert "BatchGetItem" not in heads[0]
+        assert "BatchGetItem" in heads[3]
+
+    def test_the_signature_on_the_wire_is_botocores(self, serve):
+        server = serve(answer({}))
+        client_of(server, clock=lambda: 1_795_417_200.0).get_item(TableName="t")
+        lines = dict(line.split(": ", 1) for line in server.requests[0][0].split("\r\n")[1:] if line)
+        names = ("content-type", "host", "x-amz-target")
+        body = json.dumps({"TableName": "t"}).encode()
+        request = AWSRequest("POST", server.url, data=body, headers={name: lines[name] for name in names})
+        request.context["timestamp"] = request.headers["X-Amz-Date"] = lines["x-amz-date"]
+        theirs = SigV4Auth(Credentials("a", "s"), "dynamodb", "eu-central-1")
+        text = theirs.string_to_sign(request, theirs.canonical_request(request))
+        assert lines["authorization"].endswith(f"Signature={theirs.signature(text, request)}")
+
+
+def certificate(folder, name):
+    """Write a certificate of its own for localhost and return its file, key included."""
+    file, public = folder / f"{name}.pem", folder / f"{name}.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    subprocess.run([*command, "-keyout", str(file), "-out", str(public)], check=True, capture_output=True)
+    file.write_text(file.read_text() + public.read_text())
+    return file
+
+
+class TestTrust:
+    @pytest.fixture
+    def secure(self, tmp_path):
+        """Return the port of a server that answers any request over TLS, and the file of its certificate."""
+        file = certificate(tmp_path, "service")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(file)
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def play():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                    while secured.recv(65_536):
+                        secured.sendall(answer(ITEM))
+
+        threading.Thread(target=play, daemon=True).start()
+        yield listening.getsockname()[1], file
+        listening.close()
+
+    def connection(self, port, **trust):
+        return Connection("localhost", port, tls=True, connect_seconds=5, read_seconds=5, **trust)
+
+    def test_a_certificate_under_the_roots_is_trusted_without_reading_the_systems(self, secure, monkeypatch):
+        port, file = secure
+        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *args: pytest.fail("read the system's"))
+        assert self.connection(port, roots=file.read_text).send(b"?")[0] == 200
+
+    def test_one_under_the_systems_roots_alone_is_trusted_too(self, secure, tmp_path, monkeypatch):
+        port, file = secure
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        connection = self.connection(port, roots=lambda: amazon_roots.PEM)
+        assert [connection.send(b"?")[0] for _ in range(2)] == [200, 200]
+
+    def test_one_under_neither_is_refused(self, secure, tmp_path, monkeypatch):
+        port, _ = secure
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path, "stranger")))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            self.connection(port, roots=lambda: amazon_roots.PEM).send(b"?")
+
+    def test_a_file_of_ones_own_replaces_both(self, secure, tmp_path, monkeypatch):
+        port, file = secure
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        stranger = str(certificate(tmp_path, "stranger"))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            self.connection(port, ca_file=stranger, roots=file.read_text).send(b"?")
+
+    def test_the_roots_are_those_that_amazon_publishes(self):
+        found = {
+            hashlib.sha256(der).hexdigest()
+            for der in ssl.create_default_context(cadata=amazon_roots.PEM).get_ca_certs(binary_form=True)
+        }
+        assert found == amazon_roots.FINGERPRINTS.keys()
+
+    @pytest.mark.parametrize(
+        ("environ", "own"),
+        [
+            ({}, True),
+            ({"AWS_REGION": "cn-north-1"}, True),
+            ({"AWS_ENDPOINT_URL": "https://localhost:4566"}, False),
+            ({"AWS_CA_BUNDLE": "/company.pem"}, False),
+        ],
+    )
+    def test_only_aws_itself_is_known_by_them(self, environ, own):
+        connection = DynamoDBReads.from_environ({**HERE, **environ})._connection
+        assert (connection._roots is not None) == own

@@ -33,6 +33,10 @@ def spoiled(**values):
     return [GOOD[0], {"id": "s", "x": 0.5, **values}, GOOD[1]]
 
 
+def without_id(row):
+    return {name: value for name, value in row.items() if name != "id"}
+
+
 def reasons(rows, *features, input_format="parquet", **settings):
     outcome = Outcome(card(*features, input_format=input_format, **settings), {"f": MAKERS[input_format](rows)})
     return outcome.codes
@@ -71,6 +75,58 @@ class TestShards:
         assert [json.loads(line) for line in outcome.shard(0)] == [
             {"row": 1, "features": {"x": 0.1, "b": True, "s": 'two\n"lines"'}}
         ]
+
+    def test_parquet_carries_row_numbers_names_types_nulls_and_line_breaks(self):
+        features = (
+            Feature("x", nullable=True),
+            Feature("n", "integer"),
+            Feature("b", "boolean"),
+            Feature("s", "string"),
+        )
+        rows = [
+            {"id": "a", "x": None, "n": 7, "b": True, "s": 'two\n"lines"'},
+            {"id": "b", "x": 0.1, "n": 2**53 + 1, "b": False, "s": "ü"},
+        ]
+        types = {"x": pa.float64(), "n": pa.int64(), "b": pa.bool_(), "s": pa.string()}
+        for input_format, make in (("parquet", parquet), ("jsonlines", jsonlines)):
+            outcome = Outcome(card(*features, wire_format="parquet", input_format=input_format), {"f": make(rows)})
+            table = outcome.table(0)
+            assert {field.name: field.type for field in table.schema} == {"row": pa.int64(), **types}, input_format
+            assert table.to_pylist() == [{**row, "row": number} for number, row in enumerate(map(without_id, rows), 1)]
+            assert outcome.keys(0) == [{"row": 1, "key": "a"}, {"row": 2, "key": "b"}]
+
+    def test_parquet_carries_the_key_in_its_type_only_when_asked(self):
+        rows = {"id": pa.array([7, 8]), "x": pa.array([0.5, 1.0])}
+        outcome = Outcome(card(wire_format="parquet", pass_key_to_model=True), {"f": parquet(rows)})
+        assert outcome.table(0).to_pydict() == {"row": [1, 2], "key": [7, 8], "x": [0.5, 1.0]}
+        assert "key" not in Outcome(card(wire_format="parquet"), {"f": parquet(rows)}).table(0).column_names
+
+    @pytest.mark.parametrize(("payload_mb", "most"), [(1, 12_500), (2, 25_000), (6, 50_000)])
+    def test_a_shard_that_goes_whole_is_never_larger_than_the_payload(self, payload_mb, most):
+        generator = random.Random(7)
+        names = [f"x{number}" for number in range(8)]
+        columns = {name: pa.array([generator.random() for _ in range(50_000)]) for name in names}
+        features = map(Feature, names)
+        model = card(*features, wire_format="parquet", max_payload_mb=payload_mb)
+        outcome = Outcome(model, {"f": parquet({"id": pa.array(range(50_000)), **columns})})
+        shards = outcome.prepared["shards"]
+        sizes = [
+            len(outcome.objects.get("data", f"work/m/{RUN}/shards/shard-{s['index']:05d}.parquet")) for s in shards
+        ]
+        assert max(sizes) <= payload_mb * 10**6
+        assert max(sizes) > 0.7 * payload_mb * 10**6 or payload_mb == 6
+        assert max(shard["rows"] for shard in shards) <= most
+        assert [shard["index"] for shard in shards] == list(range(len(shards)))
+        rows = [row for shard in shards for row in outcome.table(shard["index"])["row"].to_pylist()]
+        assert rows == [row["row"] for shard in shards for row in outcome.keys(shard["index"])] == [*range(1, 50_001)]
+
+    def test_a_single_row_that_is_larger_than_the_payload_is_left_to_batch_transform(self):
+        generator = random.Random(7)
+        text = "".join(chr(generator.randint(0x4E00, 0x9FFF)) for _ in range(700_000))
+        rows = [{"id": "a", "s": text}, {"id": "b", "s": "short"}]
+        model = card(Feature("s", "string"), wire_format="parquet", max_payload_mb=1)
+        outcome = Outcome(model, {"f": parquet(rows)})
+        assert [shard["rows"] for shard in outcome.prepared["shards"]] == [1, 1]
 
     @pytest.mark.parametrize(("wire", "line"), [("csv", '1,"a",1'), ("jsonlines", '{"key": "a", "x": 1.0}')])
     def test_the_key_goes_to_the_model_only_when_asked(self, wire, line):

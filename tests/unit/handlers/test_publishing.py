@@ -122,6 +122,106 @@ class TestJoin:
         assert scalar("1" * 30) == 1.1111111111111111e29
 
 
+def parquet_join(columns):
+    out = io.BytesIO()
+    pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), out)
+    return join(SIDECAR, out.getvalue(), "parquet", "out")
+
+
+class TestJoinParquet:
+    def test_predictions_are_those_of_the_rows_in_the_order_in_which_they_were_sent(self):
+        assert parquet_join({"prediction": [0.1, 0.2, 0.4]}) == [("a", 0.1), ("b", 0.2), ("d", 0.4)]
+
+    def test_a_column_row_tells_whose_a_prediction_is_whatever_the_order(self):
+        columns = {"p": [0.4, 0.1, 0.2], "row": pa.array([4, 1, 2], pa.int32())}
+        assert parquet_join(columns) == [("a", 0.1), ("b", 0.2), ("d", 0.4)]
+
+    @pytest.mark.parametrize(
+        ("column", "predictions"),
+        [
+            ([True, False, True], [True, False, True]),
+            ([1, 2, 3], [1, 2, 3]),
+            (["yes", "", "007"], ["yes", "", "007"]),
+            (pa.array(["no", "no", "yes"]).dictionary_encode(), ["no", "no", "yes"]),
+            (pa.array([0.1, 0.2, 0.3], pa.float32()), [0.10000000149011612, 0.20000000298023224, 0.30000001192092896]),
+            ([[0.5, None], [], [1.0]], [[0.5, None], [], [1.0]]),
+            ([{"p": 1, "why": ["x"]}] * 3, [{"p": 1, "why": ["x"]}] * 3),
+        ],
+    )
+    def test_predictions_may_be_any_json(self, column, predictions):
+        joined = [prediction for _, prediction in parquet_join({"p": column})]
+        assert json.dumps(joined) == json.dumps(predictions)
+
+    def test_the_columns_of_a_prediction_of_several_numbers_become_a_list(self):
+        columns = {"prediction_0": [0.1, 0.2, 0.4], "prediction_1": [1.0, 2.0, 4.0], "row": [1, 2, 4]}
+        assert parquet_join(columns) == [("a", [0.1, 1.0]), ("b", [0.2, 2.0]), ("d", [0.4, 4.0])]
+        assert parquet_join({"prediction_0": [1, 2, 4]}) == [("a", [1]), ("b", [2]), ("d", [4])]
+
+    @pytest.mark.parametrize("count", [0, 2, 4])
+    def test_more_or_fewer_predictions_than_rows_are_refused_with_the_counts(self, count):
+        says = rf"out: 3 rows sent, {count} results, and no column `row` says whose they are"
+        with pytest.raises(IncompleteOutput, match=says) as incomplete:
+            parquet_join({"p": pa.array([0.5] * count, pa.float64())})
+        assert incomplete.value.details == {"sent": 3, "received": count}
+
+    @pytest.mark.parametrize(
+        ("rows", "says"),
+        [
+            ([1, 2], "3 rows sent, 2 results: 1 row without a result (first: row 4)"),
+            ([1, 2, 2, 4], "1 row with several (first: row 2)"),
+            ([1, 2, 3, 4], "1 row never sent (first: row 3)"),
+        ],
+    )
+    def test_rows_that_are_missing_doubled_or_unknown_are_named_where_there_are_row_numbers(self, rows, says):
+        with pytest.raises(IncompleteOutput) as incomplete:
+            parquet_join({"row": rows, "p": [0.5] * len(rows)})
+        assert says in incomplete.value.message
+
+    @pytest.mark.parametrize("numbers", [["1", "2", "4"], [1.0, 2.0, 4.0], [1, None, 4]])
+    def test_row_numbers_that_are_none_are_refused(self, numbers):
+        with pytest.raises(IncompleteOutput, match="the column `row` has to carry the shard's row numbers"):
+            parquet_join({"row": numbers, "p": [0.5] * 3})
+
+    @pytest.mark.parametrize(
+        ("column", "first"),
+        [
+            ([0.1, math.nan, None], "2 rows hold no prediction; first: row 2 of the file, nan"),
+            ([0.1, 0.2, math.inf], "1 rows hold no prediction; first: row 3 of the file, inf"),
+            ([None, "x", "y"], "1 rows hold no prediction; first: row 1 of the file, None"),
+            ([[0.1], [math.nan], None], "2 rows hold no prediction; first: row 2 of the file, [nan]"),
+        ],
+    )
+    def test_what_json_cannot_carry_is_no_prediction(self, column, first):
+        with pytest.raises(IncompleteOutput) as incomplete:
+            parquet_join({"p": column})
+        assert incomplete.value.message == f"out: {first}"
+
+    @pytest.mark.parametrize("column", [[datetime(2026, 1, 1)] * 3, [b"x"] * 3, [[b"x"]] * 3, [{"p": b"x"}] * 3])
+    def test_columns_of_a_type_that_json_does_not_have_are_named(self, column):
+        with pytest.raises(IncompleteOutput, match="holds no predictions that JSON could carry"):
+            parquet_join({"p": column})
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"row": [1, 2, 4]},
+            {"label": ["a"] * 3, "p": [0.1] * 3},
+            pa.table([[0.1] * 3, [0.2] * 3], names=["p", "p"]),
+            pa.table([[1] * 3, [1] * 3, [0.2] * 3], names=["row", "row", "p"]),
+        ],
+    )
+    def test_another_number_of_columns_is_refused_with_their_names(self, columns):
+        with pytest.raises(IncompleteOutput, match="out: one column of predictions was expected"):
+            parquet_join(columns)
+
+    def test_bytes_that_are_no_parquet_are_named(self):
+        out = io.BytesIO()
+        pq.write_table(pa.table({"p": [0.5] * 3}), out)
+        for body in (b"", b"0.1\n0.2\n", out.getvalue()[:-9], out.getvalue()[20:]):
+            with pytest.raises(IncompleteOutput, match="out cannot be read as Parquet"):
+                join(SIDECAR, body, "parquet", "out")
+
+
 class TestResults:
     @pytest.mark.parametrize(
         ("predictions", "kind", "values"),
@@ -295,6 +395,17 @@ class TestPublish:
     def test_a_sidecar_of_another_size_than_prepared_is_refused(self):
         with pytest.raises(IncompleteOutput, match="prepared with 4 rows, its sidecar has 5"):
             World().publisher.publish(event("publish_shard", shard={"index": 0, "rows": 4}))
+
+    @pytest.mark.parametrize("carries_rows", [False, True])
+    def test_parquet_answers_are_published_like_lines(self, carries_rows):
+        lines, world = World(), World(wire_format="parquet")
+        rows = {"row": [1, 3, 4, 6, 8]} if carries_rows else {}
+        out = io.BytesIO()
+        pq.write_table(pa.table({**rows, "prediction": [0.1, 0.3, 0.4, 0.6, 0.8]}), out)
+        world.objects.put("data", f"work/m/{RUN}/transform/shard-00000.parquet.out", out.getvalue())
+        assert world.publish() == lines.publish()
+        assert world.results.equals(lines.results)
+        assert world.scores.partitions == lines.scores.partitions
 
     def test_predictions_come_back_bit_for_bit(self):
         generator = random.Random(3)

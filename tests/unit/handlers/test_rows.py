@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from handlers.contract.card import Feature
 from handlers.logic.feature_checks import CONVERT, key_reasons, reasons
-from handlers.logic.rows import NoPrediction, decode_answer, encode_rows, shortest
+from handlers.logic.rows import NoPrediction, content_type, decode_answer, encode_rows, shortest
 from tests.unit.handlers.datasets import Outcome, card, jsonlines
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,6 +59,16 @@ def test_a_live_body_is_byte_for_byte_what_batch_transform_hands_over(wire, pass
     keys = [f"k,{place}" for place in range(len(ROWS))]
     assert [reasons(model, row) for row in ROWS] == [[]] * len(ROWS)
     assert encode_rows(model, keys, ROWS).decode().splitlines() == shard_lines(model, ROWS)
+
+
+def test_a_live_body_is_json_lines_where_batch_transform_carries_parquet_with_the_same_names_values_and_nulls():
+    model = card(*ALL_TYPES, wire_format="parquet", pass_key_to_model=True, input_format="jsonlines")
+    keys = [f"k,{place}" for place in range(len(ROWS))]
+    outcome = Outcome(model, {"part.jsonl": jsonlines([{"id": f"k,{place}", **row} for place, row in enumerate(ROWS)])})
+    live = [json.loads(line) for line in encode_rows(model, keys, ROWS).splitlines()]
+    assert content_type(model) == "application/jsonlines"
+    assert live == outcome.table(0).drop_columns("row").to_pylist()
+    assert decode_answer(model, b'{"p": [1, null]}\n', 1) == [{"p": [1, None]}]
 
 
 @pytest.mark.parametrize("wire", ["csv", "jsonlines"])

@@ -42,7 +42,7 @@ def test_whatever_is_installed_was_copied_before():
 
 def test_the_image_has_the_versions_that_the_suite_runs_with():
     pinned = set((MODEL_CODE / "server/requirements.txt").read_text().splitlines()[1:])
-    assert pinned <= set((MODEL_CODE.parent / "requirements/run.txt").read_text().splitlines())
+    assert pinned <= set((MODEL_CODE.parent / "requirements/constraints.txt").read_text().splitlines())
 
 
 def test_the_server_is_the_first_process_so_that_it_gets_the_signals():

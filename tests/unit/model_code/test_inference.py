@@ -1,12 +1,15 @@
 """The churn script alone, and in the container: the same bits by every route and in every company."""
 
 import ast
+import io
 import json
 import sys
 from pathlib import Path
 
 import inference
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from features import SCORING_CUTOFF, features_at
 from inference import FEATURES, BadRows, UnsupportedAccept, UnsupportedContentType, input_fn, output_fn, predict_fn
@@ -14,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 MODEL_CODE = Path(inference.__file__).parents[1]
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
+PARQUET = "application/x-parquet"
 ROW = list(inference.WARM_UP_ROW)
 NAMED = dict(zip(FEATURES, ROW, strict=True))
 
@@ -40,6 +44,17 @@ def as_named_lines(rows) -> bytes:
     return "".join(json.dumps(dict(zip(FEATURES, row, strict=True))) + "\n" for row in rows.tolist()).encode()
 
 
+def as_parquet(rows, **more) -> bytes:
+    columns = dict(zip(FEATURES, np.ascontiguousarray(rows.T), strict=True))
+    return parquet({"row": np.arange(len(rows)), **dict(reversed(columns.items())), **more})
+
+
+def parquet(columns) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
 def bits(values) -> list[bytes]:
     return [np.float64(value).tobytes() for value in values]
 
@@ -56,7 +71,8 @@ def test_a_rows_prediction_does_not_depend_on_the_rows_around_it(model, rows, si
 
 def test_every_request_format_gives_the_same_bits(model, rows):
     expected = bits(predict_fn(rows, model))
-    for body, content_type in ((as_csv(rows), CSV), (as_json(rows), JSON), (as_named_lines(rows), JSON_LINES)):
+    bodies = {CSV: as_csv(rows), JSON: as_json(rows), JSON_LINES: as_named_lines(rows), PARQUET: as_parquet(rows)}
+    for content_type, body in bodies.items():
         assert bits(predict_fn(input_fn(body, content_type), model)) == expected, content_type
 
 
@@ -67,6 +83,10 @@ def test_every_answer_format_reads_back_to_the_same_bits(model, rows):
     assert bits(map(float, lines.splitlines())) == bits(predictions)
     assert output_fn(predictions, JSON_LINES) == (lines, JSON_LINES)
     assert bits(json.loads(output_fn(predictions, JSON)[0])["predictions"]) == bits(predictions)
+    file, content_type = output_fn(predictions, PARQUET)
+    table = pq.read_table(io.BytesIO(file))
+    assert (content_type, table.column_names) == (PARQUET, ["prediction"])
+    assert bits(table["prediction"].to_pylist()) == bits(predictions)
 
 
 def test_rows_may_come_by_name_in_any_order_or_as_a_bare_list_and_as_bytes_or_text():
@@ -100,6 +120,19 @@ def test_rows_may_come_by_name_in_any_order_or_as_a_bare_list_and_as_bytes_or_te
         (json.dumps([[*ROW[:8], [1]]]), JSON, "inhomogeneous"),
         (json.dumps([[*ROW[:8], float("inf")]]), JSON, "not a finite number"),
         (json.dumps(ROW) + "\n\n", JSON_LINES, "Expecting value"),
+        (b"", PARQUET, "not Parquet"),
+        (as_parquet(np.array([ROW]))[:-9], PARQUET, "not Parquet"),
+        (as_parquet(np.array([ROW]))[30:], PARQUET, "not Parquet"),
+        (as_parquet(np.empty((0, 9))), PARQUET, "no rows"),
+        (parquet({"recency_days": [1]}), PARQUET, "lacks or has twice: purchase_days"),
+        (as_parquet(np.array([ROW]), cohort_month=["1"]), PARQUET, "every value must be a number"),
+        (as_parquet(np.array([ROW]), cohort_month=[True]), PARQUET, "every value must be a number"),
+        (as_parquet(np.array([ROW]), cohort_month=[None]), PARQUET, "every value must be a number"),
+        (
+            as_parquet(np.array([ROW, ROW]), cohort_month=[1, None]),
+            PARQUET,
+            "row 2: cohort_month is not a finite number",
+        ),
     ],
 )
 def test_a_body_that_is_no_rows_is_refused_with_the_reason(body, content_type, reason):
@@ -111,7 +144,7 @@ def test_a_body_that_is_no_rows_is_refused_with_the_reason(body, content_type, r
 
 def test_unknown_types_are_refused_with_the_status_that_http_has_for_it():
     with pytest.raises(UnsupportedContentType) as no_read:
-        input_fn(b"", "application/x-parquet")
+        input_fn(b"", "application/x-npy")
     with pytest.raises(UnsupportedAccept) as no_write:
         output_fn(np.array([0.5]), "image/png")
     assert (no_read.value.status_code, no_write.value.status_code) == (415, 406)
@@ -125,6 +158,9 @@ def test_the_container_gives_the_sample_predictions_by_every_route(start, traine
     for body, content_type in ((as_csv(rows), CSV), (as_json(rows), JSON), (as_named_lines(rows), JSON_LINES)):
         answer = container.post(body, Content_Type=content_type, Accept=CSV)
         assert (answer.status, bits(map(float, answer.text.splitlines()))) == (200, expected)
+    answer = container.post(as_parquet(rows), Content_Type=PARQUET, Accept=PARQUET)
+    assert (answer.status, answer.headers["content-type"]) == (200, PARQUET)
+    assert bits(pq.read_table(io.BytesIO(answer.body))["prediction"].to_pylist()) == expected
     one_by_one = [container.post(as_csv(row[None]), Content_Type=CSV, Accept=JSON_LINES).text for row in rows]
     assert bits(map(float, one_by_one)) == expected
     as_document = container.post(as_json(rows), Content_Type=JSON)
@@ -152,7 +188,9 @@ def imports_in(tree: ast.AST) -> set[str]:
 
 
 def test_the_script_imports_nothing_that_awss_container_lacks():
-    assert imports_of(MODEL_CODE / "churn/inference.py") <= {"joblib", "numpy", "sklearn"}
+    assert imports_of(MODEL_CODE / "churn/inference.py") <= {"joblib", "numpy", "pyarrow", "sklearn"}
+    at_import = [node for node in ast.parse((MODEL_CODE / "churn/inference.py").read_text()).body if is_import(node)]
+    assert "pyarrow" not in imports_in(ast.Module(at_import, []))
 
 
 def test_the_server_starts_with_the_standard_library_alone():
