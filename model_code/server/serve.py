@@ -56,7 +56,8 @@ def _load(server: InferenceServer) -> bool:
     try:
         columns = Columns(settings.features) if settings.hooks == "columnar" else None
         script = ModelScript.load(settings.model_dir, settings.module, columns)
-        if not (settings.onnx and serving_onnx.quicken(script.model, settings.model_dir)) and settings.forest_loop:
+        exported = settings.onnx and serving_onnx.quicken(script.model, settings.model_dir, script.row_by_row)
+        if settings.forest_loop and not exported:
             serving_forest.quicken(script.model)
     except Exception:
         logger.exception("the model in %s cannot be loaded", settings.model_dir)

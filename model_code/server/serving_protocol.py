@@ -196,9 +196,11 @@ class Connection(asyncio.BufferedProtocol):
         try:
             while self._filled and not self._answering and self._transport is not None:
                 if not self._step():
-                    return
+                    break
         except Refused as refusal:
             self._refuse_unread(refusal)
+        if self._caller_ended and not self._answering and self._transport is not None:
+            self._transport.close()  # whatever has begun to arrive will not be whole
 
     def _step(self) -> bool:
         """Take one piece out of the inbox. Return False if more has to arrive first."""

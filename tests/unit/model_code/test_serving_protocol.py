@@ -1,9 +1,10 @@
 import itertools
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_protocol import Chunks, body_length, parse_head
+from serving_protocol import Chunks, Connection, body_length, parse_head
 from serving_script import Refused
 
 
@@ -61,3 +62,118 @@ def test_lengths_that_cannot_be_trusted_are_refused(head, status):
     with pytest.raises(Refused) as refusal:
         body_length(parse_head(head))
     assert refusal.value.status == status
+
+
+REQUEST = b"POST /invocations HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        self.written, self.closed = b"", False
+
+    def writelines(self, parts):
+        assert not self.closed
+        self.written += b"".join(parts)
+
+    def close(self):
+        self.closed = True
+
+    def resume_reading(self):
+        pass
+
+    pause_reading = resume_reading
+
+
+class Holding:
+    """A server that answers when the test says so, and its loop, whose callbacks run when the test says so."""
+
+    stopping = False
+    settings = SimpleNamespace(timeout_seconds=60)
+
+    def __init__(self):
+        self.connections, self.asked, self.soon = set(), [], []
+
+    def admit(self, size, already=0):
+        pass
+
+    def release(self, size):
+        pass
+
+    def answer(self, connection, head, body):
+        self.asked.append(bytes(body))
+
+    def refuse(self, connection, refusal, hang_up=False):
+        connection.send(refusal.status, "text/plain", b"", None, hang_up)
+
+    def time(self):
+        return 0.0
+
+    def call_soon(self, function):
+        self.soon.append(function)
+
+    def call_later(self, seconds, function):
+        return SimpleNamespace(cancel=lambda: None)
+
+    def run(self):
+        while self.soon:
+            self.soon.pop(0)()
+
+
+def connected(sent):
+    """Return the server, the wire and a connection on which these bytes have arrived."""
+    server, wire = Holding(), Wire()
+    connection = Connection(server, server)
+    connection.connection_made(wire)
+    connection.get_buffer(-1)[: len(sent)] = sent
+    connection.buffer_updated(len(sent))
+    return server, wire, connection
+
+
+def test_a_caller_who_says_no_more_still_gets_the_answer_that_is_on_its_way():
+    server, wire, connection = connected(REQUEST)
+    assert connection.eof_received() is True
+    assert not wire.closed
+    connection.send(200, "text/csv", b"0.5")
+    assert wire.written.endswith(b"0.5")
+    assert wire.closed
+    assert server.asked == [b"hi"]
+
+
+def test_requests_sent_before_the_caller_ended_are_all_answered():
+    server, wire, connection = connected(REQUEST * 3)
+    assert connection.eof_received() is True
+    for number in range(3):
+        assert not wire.closed
+        connection.send(200, "text/csv", b"0.%d" % number)
+        server.run()
+    assert wire.written.count(b"HTTP/1.1 200") == len(server.asked) == 3
+    assert wire.closed
+
+
+@pytest.mark.parametrize(
+    "begun", [REQUEST[:20], REQUEST[:-1], b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5"]
+)
+def test_a_request_that_the_caller_broke_off_ends_the_connection(begun):
+    server, wire, connection = connected(begun)
+    assert connection.eof_received() is False
+    assert wire.closed
+    assert not server.asked
+
+
+def test_a_request_broken_off_behind_a_whole_one_does_not_keep_the_connection():
+    server, wire, connection = connected(REQUEST + REQUEST[:20])
+    assert connection.eof_received() is True
+    connection.send(200, "text/csv", b"0.5")
+    assert not wire.closed
+    server.run()
+    assert wire.closed
+    assert server.asked == [b"hi"]
+
+
+def test_a_caller_who_ends_after_the_answer_is_let_go():
+    _, wire, connection = connected(REQUEST)
+    connection.send(200, "text/csv", b"0.5")
+    assert not wire.closed
+    assert connection.eof_received() is False
