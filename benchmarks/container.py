@@ -603,7 +603,7 @@ def start(folders: dict[str, Path], rounds: int) -> None:
     print(f"\nstart with the logistic model, unpinned: medians of {rounds}")
     print(f"{'server':<10}{'ping s':>9}{'prediction s':>14}{'first prediction ms':>21}{'MB':>6}")
     seen = {kind: [] for kind in ("ours", *PEERS)}
-    body = as_csv(np.full((1, FEATURES), 0.5))
+    body = as_csv(np.full((2, FEATURES), 0.5))  # the toolkit makes one row one-dimensional, which models refuse
     for _ in range(rounds + 1):
         for kind, results in seen.items():
             began = time.perf_counter()
