@@ -21,6 +21,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -174,8 +175,8 @@ class Server:
     log: Path
 
     def processes(self) -> list[psutil.Process]:
-        first = psutil.Process(self.process.pid)
-        return [first, *first.children(recursive=True)]
+        """Return the processes of the server's session: MMS's Java outlives whoever started it."""
+        return [process for process in psutil.process_iter() if session_of(process) == self.process.pid]
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all threads of all processes so far; the kernel counts nanoseconds."""
@@ -311,11 +312,19 @@ def free_port() -> int:
                 return port
 
 
+def session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
 def end(server: Server) -> None:
     """End the server's processes, those that it started included."""
-    started = psutil.Process(server.process.pid).children(recursive=True) if server.process.poll() is None else []
-    server.process.terminate()
-    for process in psutil.wait_procs(started, 10)[1]:
+    running = server.processes()
+    for process in running:
+        process.terminate()
+    for process in psutil.wait_procs(running, 10)[1]:
         process.kill()
     server.process.wait(30)
 
@@ -343,6 +352,7 @@ def _start(kind: str, model_dir: Path, port: int, core: int | None, scratch: str
             cwd=WORK,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, allowed),
         )
 
@@ -593,7 +603,7 @@ def start(folders: dict[str, Path], rounds: int) -> None:
     print(f"\nstart with the logistic model, unpinned: medians of {rounds}")
     print(f"{'server':<10}{'ping s':>9}{'prediction s':>14}{'first prediction ms':>21}{'MB':>6}")
     seen = {kind: [] for kind in ("ours", *PEERS)}
-    body = as_csv(np.full((1, FEATURES), 0.5))
+    body = as_csv(np.full((2, FEATURES), 0.5))  # the toolkit makes one row one-dimensional, which models refuse
     for _ in range(rounds + 1):
         for kind, results in seen.items():
             began = time.perf_counter()
@@ -615,6 +625,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)
     install()
     os.environ["OMP_NUM_THREADS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="container-"))
