@@ -12,6 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export CDK_DISABLE_CLI_TELEMETRY := 1
 
+BENCHMARKS := synth prepare local_overhead write_units publish lookup cold throttled container wire_formats rollback refresh growth publish_crashes
+
 .PHONY: demo test lint format bench switch-drill soak docs install install-all clean pr
 
 demo: install                   ## The main job, end to end, on the local cloud
@@ -27,8 +29,8 @@ lint: install-all               ## Static checks only
 format: install-all             ## Put the code into its one form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: install-all              ## The benchmarks behind docs/performance.md (by hand; never part of the suite)
-	@for script in benchmarks/synth.py benchmarks/prepare.py benchmarks/local_overhead.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: install-all              ## The benchmarks behind docs/performance.md (by hand, more than an hour; never part of the suite)
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 switch-drill: install-all       ## All thirty switches under load, then ten failures in the midst of one (half an hour)
 	@$(BIN)/python -m benchmarks.switch_drill
