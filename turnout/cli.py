@@ -475,9 +475,10 @@ def fire(
     from handlers.contract.layout import stack_name
     from turnout.local import control
 
-    fired = control.advance_schedule(control.require(state_dir), f"{stack_name(stage, model)}/ServingTrigger")
-    for firing in fired:
-        out.print(f"Schedule {firing['schedule']} fired for {firing['scheduled_time']}.")
+    fired, *others = control.advance_schedule(control.require(state_dir), f"{stack_name(stage, model)}/ServingTrigger")
+    out.print(f"Schedule {fired['schedule']} fired for {fired['scheduled_time']}.")
+    if others:
+        out.print(f"The hurried clock fired {len(others)} other schedule(s) too.", style="dim")
 
 
 @app.command(hidden=True)

@@ -1890,14 +1890,15 @@ class Clock:
             return self.sweep()
 
     def advance_to_next(self, wanted: str) -> list[dict[str, str]]:
-        """Move the clock to the next occurrence of one schedule and sweep. Raises NoSuchSchedule."""
+        """Move the clock to the next occurrence of one schedule and sweep; it stands first. Raises NoSuchSchedule."""
         with self._lock:
             schedule = self._find(wanted)
             after = self._after(schedule)
             due = schedules.next_fire(self._as_seen(schedule), after, _next_cron)
             if due is None:
                 raise NoSuchSchedule(f"schedule {schedule['Name']} has no next occurrence ({schedule['State']})")
-            return self.advance(max(due - self.now(), timedelta()))
+            fired = self.advance(max(due - self.now(), timedelta()))
+            return sorted(fired, key=lambda firing: firing["schedule"] != schedule["Name"])
 
     def _find(self, wanted: str) -> dict:
         owners = _schedule_owners()
