@@ -258,8 +258,10 @@ class TestAHundredRequestsFromCold:
         assert {answer.body["source"] for answer in cold.answers} == {"async"}
 
     def test_being_delivered_twice_leaves_each_one_answer(self, cold):
+        moments = ("scored_at", "data_as_of", "age_seconds")
+
         def lasting(answer: Answer) -> dict:
-            return {name: value for name, value in answer.body.items() if name not in ("scored_at", "age_seconds")}
+            return {name: value for name, value in answer.body.items() if name not in moments}
 
         assert cold.processed == REQUESTS * DELIVERIES
         assert [lasting(answer) for answer in cold.answers_again] == [lasting(answer) for answer in cold.answers]
