@@ -210,8 +210,8 @@ def advance_schedule(cloud: LocalCloud, schedule: str) -> list[dict[str, str]]:
     """Hurry the scheduler's clock to a schedule's next occurrence; the scheduler then fires it as usual.
 
     `schedule` is its name or ARN, its target's ARN, the stack that owns it, or `stack/logical id prefix`.
-    Returns `{schedule, arn, scheduled_time}` of everything that fired, the wanted one first. Raises LocalCloudError when none or
-    several match.
+    Returns `{schedule, arn, scheduled_time}` of everything that fired, the wanted one first. Raises LocalCloudError
+    when none or several match.
     """
     return _post(cloud, "/_turnout/clock", {"advance_to_next": schedule})["fired"]
 
