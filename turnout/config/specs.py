@@ -35,6 +35,18 @@ def parse_duration(value: Any) -> Any:
     raise refuse(f"{quote(value)} is not a duration", "Write a whole number and s, m, h or d, such as 90s, 36h or 7d.")
 
 
+LATENCY_FORM = r"^[0-9]{1,6}(ms|s|m)$"
+
+
+def parse_latency(value: Any) -> Any:
+    """Turn `120ms` into a timedelta. Raises ValueError that says which forms are accepted."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,6})(ms|s|m)", value, re.ASCII)):
+        return timedelta(milliseconds=int(match[1]) * {"ms": 1, "s": 1000, "m": 60_000}[match[2]])
+    raise refuse(f"{quote(value)} is not a latency", "Write a whole number and ms, s or m, such as 120ms or 2s.")
+
+
 def format_duration(value: timedelta) -> str:
     """Return a duration in the form that `parse_duration` reads, in its largest whole unit."""
     seconds = int(value.total_seconds())
@@ -84,6 +96,10 @@ def expand_features(value: Any) -> Any:
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION_FORM)]),
+]
+Latency = Annotated[
+    timedelta,
+    BeforeValidator(parse_latency, json_schema_input_type=Annotated[str, Field(pattern=LATENCY_FORM)]),
 ]
 TransformInstance = Annotated[str, Field(json_schema_extra={"instances": "transform"})]
 EndpointInstance = Annotated[str, Field(json_schema_extra={"instances": "endpoint"})]
@@ -323,6 +339,34 @@ class TieredSpec(Strict):
     light: Literal["realtime", "serverless"] = Field("serverless", description="How the light model is served.")
 
 
+class TrafficSpec(Strict):
+    """What is expected of the model: `turnout cost` and `turnout advise` reckon with it. What is left out is assumed."""
+
+    requests_per_month: int | None = Field(None, ge=0, description="Requests for predictions a month.")
+    peak_per_second: float | None = Field(None, ge=0, description="Requests a second at the peak; assumed: ten means.")
+    payload_kb: float | None = Field(None, ge=0, description="Size of one request in KB; assumed: 1.")
+    answer_kb: float | None = Field(None, ge=0, description="Size of one answer in KB; assumed: 0.5.")
+    model_latency: Latency | None = Field(
+        None, description="Time that the model takes for one request, such as `120ms`; assumed: 100ms."
+    )
+    entities: int | None = Field(None, ge=0, description="Rows that one run scores; assumed: 100,000.")
+    runs_per_month: float | None = Field(
+        None, ge=0, description="Runs a month; left out: as the schedule says, or 30.4 where it says none."
+    )
+    run_duration: Duration | None = Field(
+        None, description="Time that each instance of one transform job is paid for; left out: from `entities`."
+    )
+    changed_fraction: float | None = Field(
+        None, ge=0, le=1, description="Share of the scores that differ from those of the run before; assumed: all."
+    )
+    covered: float | None = Field(
+        None, ge=0, le=1, description="Share of the requests whose key has a score; assumed: 0.95."
+    )
+    keys: Literal["numbers", "ids", "uuids"] | None = Field(
+        None, description="What keys look like, which decides how many share an item; assumed: `ids`."
+    )
+
+
 ScheduleText = Annotated[str, Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\)|on-new-data)$")]
 Schedule = Annotated[ScheduleSpec, BeforeValidator(expand_schedule, json_schema_input_type=ScheduleText | ScheduleSpec)]
 Key = Annotated[
@@ -421,6 +465,7 @@ class ModelSpec(Strict):
     hybrid: HybridSpec = Field(HybridSpec.model_construct(), description="Settings of mode `hybrid`.")
     streaming: StreamingSpec = Field(StreamingSpec.model_construct(), description="Settings of mode `streaming`.")
     tiered: TieredSpec = Field(TieredSpec.model_construct(), description="Settings of mode `tiered`.")
+    traffic: TrafficSpec = Field(TrafficSpec.model_construct(), description="What is expected of the model.")
 
 
 class SchemaSpec(Strict):

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from turnout.cost import Cost, Line
+from turnout.cost import Bill, Line
 from turnout.plan import Plan
 from turnout.switching.parts import EXPERIENCE
 from turnout.switching.transitions import Transition, spell
@@ -72,11 +72,11 @@ def _bill(line: Line) -> Iterator[str]:
     yield from _labelled("", f"{amount:>10}  {line.what}: {line.how}{doubt}", hang=12)
 
 
-def total(cost: Cost) -> str:
+def total(bill: Bill) -> str:
     """Return a bill's sum as text that says when a part of it has no known price."""
-    at_least = "" if cost.complete else "at least "
-    about = "about " if cost.complete and cost.unsure else ""
-    return f"{at_least}{about}${cost.usd:,.2f}"
+    at_least = "" if bill.complete else "at least "
+    about = "about " if bill.complete and bill.unsure else ""
+    return f"{at_least}{about}${bill.monthly:,.2f}"
 
 
 def _labelled(label: str, text: str, *, hang: int = 0) -> Iterator[str]:
