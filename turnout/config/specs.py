@@ -340,7 +340,7 @@ class TieredSpec(Strict):
 
 
 class TrafficSpec(Strict):
-    """What is expected of the model: `turnout cost` and `turnout advise` reckon with it. What is left out is assumed."""
+    """What is expected of the model: `turnout cost` and `turnout advise` reckon with it and assume the rest."""
 
     requests_per_month: int | None = Field(None, ge=0, description="Requests for predictions a month.")
     peak_per_second: float | None = Field(None, ge=0, description="Requests a second at the peak; assumed: ten means.")
