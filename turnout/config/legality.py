@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from handlers.contract.modes import AVAILABLE
+from handlers.contract.payloads import words
+from handlers.contract.predictions import MAX_REQUEST_BYTES
 from turnout import __version__
 from turnout.config import images, instances, schedules
 from turnout.config.capabilities import (
@@ -52,6 +54,7 @@ MAX_COLUMN_NAME = 255
 MAX_VARIABLES = 16
 MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
 ROUTES_PER_MODEL, MAX_ROUTES = 5, 300
+FRONT_DOOR_SECONDS = 30  # after which the HTTP API gives up, and with it the front door
 
 _BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,255}", re.ASCII)
@@ -392,6 +395,24 @@ def _what_the_endpoint_lacks(spec: ModelSpec) -> Findings:
         yield Finding(("image",), reason, "Use an image for CPUs, or mode realtime.", family.link, "warning")
 
 
+def _traffic(spec: ModelSpec) -> Findings:
+    """Refuse a mode that could not serve the traffic that is declared: each request would fail."""
+    family, traffic = endpoint_of(spec) or FAMILIES["transform"], spec.traffic
+    at_once = family.section in ("realtime", "serverless")
+    if (latency := traffic.model_latency) is not None:
+        longest = min(family.max_seconds, FRONT_DOOR_SECONDS) if at_once else family.max_seconds
+        if latency.total_seconds() > longest:
+            who = "the front door waits" if longest < family.max_seconds else f"{family.what} is given"
+            reason = f"the model takes {latency.total_seconds():g} s for a request, and {who} {longest} s"
+            remedy = "Use mode async, whose answers are fetched later." if at_once else "Make requests smaller."
+            yield Finding(("traffic", "model_latency"), reason, remedy, family.link)
+    most = min(family.max_body_bytes, MAX_REQUEST_BYTES) if at_once else family.max_body_bytes
+    if traffic.payload_kb is not None and traffic.payload_kb * 1000 > most:
+        reason = f"a request has {traffic.payload_kb:,.0f} KB, and {family.what} gets {words(most)} at most"
+        remedy = "Use mode async, which takes uploads." if at_once else "Send less in one request."
+        yield Finding(("traffic", "payload_kb"), reason, remedy, family.link)
+
+
 def _places(spec: ModelSpec) -> Findings:
     if spec.artifact is not None:
         yield from _s3(("artifact",), spec.artifact, ".tar.gz", "s3://bucket/path/model.tar.gz", CONTAINER)
@@ -499,6 +520,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _async_limits,
     _serverless_limits,
     _what_the_endpoint_lacks,
+    _traffic,
     _places,
     _environment,
     _tags,

@@ -365,6 +365,9 @@ class TrafficSpec(Strict):
     keys: Literal["numbers", "ids", "uuids"] | None = Field(
         None, description="What keys look like, which decides how many share an item; assumed: `ids`."
     )
+    score_bytes: float | None = Field(
+        None, ge=0, description="Size of one score, compressed among others; assumed: 7.8 (a float), or 4 in `float32`."
+    )
 
 
 ScheduleText = Annotated[str, Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\)|on-new-data)$")]

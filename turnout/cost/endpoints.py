@@ -13,6 +13,7 @@ AWAKE_MINUTES = 15  # that an asynchronous endpoint stays up beyond its cool-dow
 POLLS = 2  # that fetch one asynchronous answer
 VOLUME_GB = 30  # that SageMaker attaches to an instance without disks of its own, where none is asked for
 DISKS = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|p4d|p4de|p5|p5e|p5en|trn1|trn1n|[a-z]+[0-9][a-z]*d[a-z]*)\.")
+SCALING_ALARMS = "endpoint: alarms that scaling makes"  # by itself, for each policy that follows a metric
 MODEL_LOG_KB = 0.3  # that the container writes for a request
 PROOF_HOURS = 0.5  # that an endpoint is up beside the one before it, at a deployment
 
@@ -30,7 +31,7 @@ def realtime(case: Case, requests: float) -> Iterator[Line]:
     if most > count:
         by_minute = spec.invocations_per_instance is not None
         price = "cloudwatch.alarm" if by_minute else "cloudwatch.alarm_high_res"
-        yield alarms(case, "endpoint: alarms of scaling", 2, price)
+        yield alarms(case, SCALING_ALARMS, 2, price)
     how = f"{count} {kind} x {PROOF_HOURS:g} h beside what was before"
     yield case.hours("endpoint: proof", kind, count * PROOF_HOURS, how, "once")
 
@@ -81,7 +82,7 @@ def asynchronous(case: Case, requests: float) -> Iterator[Line]:
     yield from _volumes(case, kind, hours)
     yield from _data(case, requests)
     yield from door(case, "polls", requests * POLLS)
-    yield case.line("table: requests, writes", "dynamodb.write", 3 * requests, f"{requests:,.0f} taken in and done")
+    yield case.line("table: requests, writes", "dynamodb.write", 2 * requests, f"{requests:,.0f} taken in, and done")
     yield case.line("table: requests, reads", "dynamodb.read", POLLS * requests, f"{POLLS} polls a request")
     how = f"{requests:,.0f} payloads and answers"
     yield case.line("answers in S3: PUT", "s3.put", 2 * requests, how)
@@ -89,10 +90,10 @@ def asynchronous(case: Case, requests: float) -> Iterator[Line]:
     size = requests * (case.work.payload_kb + case.work.answer_kb) / 1e6 * 9 / 30.4
     yield case.line("answers in S3: kept", "s3.storage", size, "for 9 days")
     yield case.line("notices", "sns.publish", requests, f"{requests:,.0f} answers")
-    yield from _watched(case, requests, 4)
-    yield metrics(case, "endpoint: accepted", 1, busy_hours(requests), "Accepted")
+    yield from _watched(case, requests, 4 + may_scale(kind))
+    yield metrics(case, "endpoint: metrics", 1, busy_hours(requests), "Accepted")
     if may_scale(kind):
-        yield alarms(case, "endpoint: alarms of scaling", 3)
+        yield alarms(case, SCALING_ALARMS, 2)
     yield case.hours("endpoint: proof", kind, PROOF_HOURS, f"1 {kind} x {PROOF_HOURS:g} h", "once")
 
 
@@ -114,7 +115,8 @@ def _volumes(case: Case, kind: str, hours: float) -> Iterator[Line]:
     if DISKS.match(kind):
         return
     units = VOLUME_GB * hours / HOURS
-    yield case.line("endpoint: volumes", "sagemaker.endpoint_ml_storage", units, f"{VOLUME_GB} GB an instance")
+    how = f"{VOLUME_GB} GB an instance, taken to be billed where none was asked for"
+    yield case.line("endpoint: volumes", "sagemaker.endpoint_ml_storage", units, how, confidence="derived")
 
 
 def _data(case: Case, requests: float) -> Iterator[Line]:
@@ -132,7 +134,7 @@ def _waiting(case: Case, requests: float) -> Iterator[Line]:
 
 
 def _watched(case: Case, requests: float, count: int) -> Iterator[Line]:
-    """Alarms and logs of an endpoint. A metric of its own: LiveCalls, where every request is one."""
+    """Alarms and logs of an endpoint."""
     yield alarms(case, "endpoint: alarms", count)
     yield logs(case, "endpoint: logs", requests * MODEL_LOG_KB, f"{requests:,.0f} requests x {MODEL_LOG_KB:g} KB")
     yield log_storage(case, requests * MODEL_LOG_KB, "endpoint: kept logs")

@@ -37,13 +37,18 @@ class Case:
     work: Workload
     prices: Prices
 
-    def line(self, what: str, price: str, units: float, how: str, kind: Kind = "monthly") -> Line:
-        """Return the line of so many units. Where the table has no such price, `how` says so and which is nearest."""
+    def line(
+        self, what: str, price: str, units: float, how: str, kind: Kind = "monthly", confidence: str | None = None
+    ) -> Line:
+        """Return the line of so many units. Where the table has no such price, `how` says so and which is nearest.
+
+        `confidence` is how sure the units are, where they are less so than the price.
+        """
         try:
             found = self.prices.get(price)
         except PriceMissing as error:
             return Line(what, None, units, price, f"{how}. {error}", UNKNOWN, kind)
-        return Line(what, units * found.each, units, price, how, found.confidence, kind)
+        return Line(what, units * found.each, units, price, how, confidence or found.confidence, kind)
 
     def hours(self, what: str, instance_type: str, hours: float, how: str, kind: Kind = "monthly") -> Line:
         """Return the line of instance hours."""

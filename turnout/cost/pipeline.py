@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator
+from datetime import timedelta
 
-from handlers.logic.packing import DEVIATIONS, ROOM
+from handlers.logic.packing import DEVIATIONS, ROOM, WORTHWHILE
+from handlers.logic.scores import PARTITION_ROWS
 from turnout.cost.lines import Case, Line
 from turnout.cost.requests import alarms, logs, metrics
 from turnout.cost.workload import DAYS, HOURS
 
-SHARD_ROWS, PARTITION_ROWS = 50_000, 1_000_000
+#: A shard has so many rows at most, and so many wait before the first is cut (handlers.logic.sharding).
+SHARD_ROWS, FIRST_ROWS, LEAST_ROWS = 50_000, 1_000_000, 1_000
 STATES = 10  # that an execution enters besides one for each shard and each partition
 #: Seconds of a step, and for each thousand rows, and its memory in GB (docs/performance.md, rounded up).
 STEPS = {
@@ -19,8 +22,12 @@ STEPS = {
 }
 PACKING = (0.5, 0.008, 1.0)
 ROW_BYTES = 60  # of one row in the results' Parquet, its shard and its key file, each
+#: Of a shard: its rows, its keys, the job's output, results and receipt; and who reads them. The rest is of a run.
+SHARD_PUTS, SHARD_GETS, RUN_PUTS, RUN_GETS = 5, 4, 10, 10
 RUN_WRITES, RUN_READS = 8, 8  # of the ledger, the manifest and the pointer
 RUN_METRICS = 6
+RUN_ALARMS = 4  # and one on staleness, where CloudWatch looks back far enough
+LONGEST_LOOKBACK = timedelta(days=7)
 RUN_LOG_KB = 40
 ITEM_BYTES, OVERHEAD_BYTES = 80, 100  # beside the scores: names, key, expiry; and what DynamoDB adds for storage
 SCORE_BYTES = {"float64": 7.8, "float32": 4.0}  # of one random score, deflated
@@ -45,9 +52,14 @@ def _transform(case: Case) -> Iterator[Line]:
     yield case.hours("first run", kind, each, how, "once")
 
 
-def shards(case: Case) -> float:
-    """Return the shards of a run: at least two for each instance, of at most SHARD_ROWS rows."""
-    return max(math.ceil(case.work.entities / SHARD_ROWS), 2 * case.spec.transform.instance_count)
+def shards(case: Case) -> int:
+    """Return the shards of a run: two for each instance first, of even size, then growing up to SHARD_ROWS rows."""
+    rows, least = case.work.entities, 2 * case.spec.transform.instance_count
+    full = max(LEAST_ROWS, min(SHARD_ROWS, FIRST_ROWS // least))
+    if rows <= least * full:
+        return max(min(least, rows // LEAST_ROWS), math.ceil(rows / full), 1)
+    growing = least * math.log(min(rows, least * SHARD_ROWS) / (least * full))
+    return math.ceil(least + growing + max(rows - least * SHARD_ROWS, 0) / SHARD_ROWS)
 
 
 def partitions(case: Case) -> int:
@@ -57,8 +69,8 @@ def partitions(case: Case) -> int:
 def _steps(case: Case) -> Iterator[Line]:
     work, count = case.work, shards(case)
     thousands = work.entities / 1000
-    states = work.runs * (STATES + count + partitions(case))
-    how = f"{work.runs:,.1f} runs x {STATES + count + partitions(case):,} transitions"
+    states = work.runs * (STATES + count)
+    how = f"{work.runs:,.1f} runs x {STATES + count:,} transitions"
     yield case.line("runs: Step Functions", "step_functions.transition", states, how)
     calls = {"start": 1, "prepare": 1, "publish": count, "conclude": 1}
     seconds = {step: calls[step] * fixed + thousands * each for step, (fixed, each, _) in STEPS.items()}
@@ -79,9 +91,11 @@ def _steps(case: Case) -> Iterator[Line]:
 
 def _files(case: Case) -> Iterator[Line]:
     work, count = case.work, shards(case)
-    puts, gets = 6 * count + 10, 4 * count + 10
-    yield case.line("runs: S3 PUT", "s3.put", work.runs * puts, f"{puts:,} a run: 6 a shard and 10")
-    yield case.line("runs: S3 GET", "s3.get", work.runs * gets, f"{gets:,} a run: 4 a shard and 10")
+    puts, gets = SHARD_PUTS * count + RUN_PUTS, SHARD_GETS * count + RUN_GETS
+    how = f"{puts:,} a run: {SHARD_PUTS} a shard and {RUN_PUTS}"
+    yield case.line("runs: S3 PUT", "s3.put", work.runs * puts, how)
+    how = f"{gets:,} a run: {SHARD_GETS} a shard and {RUN_GETS}"
+    yield case.line("runs: S3 GET", "s3.get", work.runs * gets, how)
     stage = case.stage
     results = min(stage.results_retention_days or 365, 365)
     days = results + 3 * stage.work_retention_days
@@ -100,17 +114,14 @@ def _records(case: Case) -> Iterator[Line]:
     yield metrics(case, "runs: metrics", RUN_METRICS, hours, "one value per run")
     yield case.line("runs: PutMetricData", "cloudwatch.api_requests", work.runs, "one a run")
     yield logs(case, "runs: logs", work.runs * RUN_LOG_KB, f"{work.runs:,.1f} runs x {RUN_LOG_KB} KB")
-    yield alarms(
-        case,
-        "runs: alarms",
-        4 + (case.spec.max_staleness.days < 7 or case.spec.max_staleness.total_seconds() == 7 * 86400),
-    )
+    watched = case.spec.max_staleness <= LONGEST_LOOKBACK
+    yield alarms(case, "runs: alarms", RUN_ALARMS + watched)
 
 
 def scores(case: Case) -> Iterator[Line]:
     """Scores in the table: many share an item (docs/scores.md), and every generation is kept for a while."""
     work, spec = case.work, case.spec
-    units, size = packed(work.entities, work.key_bytes, spec.score_precision)
+    units, size = packed(work.entities, work.key_bytes, score_bytes(case))
     how = f"{work.entities:,} scores in {units:,.0f} units"
     yield case.line("table: scores, writes", "dynamodb.write", work.runs * units, f"{work.runs:,.1f} runs x {how}")
     kept = max(work.runs * spec.keep_scores.total_seconds() / (DAYS * 86400), 1)
@@ -125,21 +136,33 @@ def scores(case: Case) -> Iterator[Line]:
     yield case.line(
         "runs: packing, calls", "lambda.requests", work.runs * partitions(case), f"{partitions(case)} a run"
     )
-    reads = shards(case) * (partitions(case) + 1)
-    yield case.line("runs: packing, S3 GET", "s3.get", work.runs * reads, f"{reads:,} segments a run")
+    yield case.line("runs: packing, transitions", "step_functions.transition", work.runs * partitions(case), how)
+    puts, reads = shards(case) + partitions(case), (shards(case) + 1) * partitions(case)
+    yield case.line("runs: packing, S3 PUT", "s3.put", work.runs * puts, f"{puts:,} score files and receipts a run")
+    yield case.line("runs: packing, S3 GET", "s3.get", work.runs * reads, f"{reads:,} segments and receipts a run")
+    how = f"{work.entities:,} scores"
     yield case.line("first scores, writes", "dynamodb.write", units, how, "once")
 
 
-def packed(entities: float, key_bytes: float, precision: str) -> tuple[float, float]:
+def score_bytes(case: Case) -> float:
+    said = case.work.score_bytes
+    return SCORE_BYTES[case.spec.score_precision] if said is None else said
+
+
+def packed(entities: float, key_bytes: float, score_bytes: float) -> tuple[float, float]:
     """Return the write units and the stored bytes of one generation, by the packer's own arithmetic.
 
     A bucket holds as many scores that their mean size and DEVIATIONS standard deviations of it fit into ROOM. What it
-    has in bytes is spread about its mean as a normal variable, and DynamoDB charges each kilobyte begun.
+    has in bytes is spread about its mean as a normal variable, and DynamoDB charges each kilobyte begun. Where fewer
+    than WORTHWHILE fit, each score is an item of its own.
     """
     if not entities:
         return 0.0, 0.0
-    mean = key_bytes + SCORE_BYTES[precision]
+    mean = key_bytes + score_bytes
     root = (math.sqrt(DEVIATIONS**2 * mean**2 + 4 * mean * ROOM) - DEVIATIONS * mean) / (2 * mean)
+    if root**2 < WORTHWHILE:
+        size = mean + ITEM_BYTES
+        return entities * math.ceil(size / 1024), entities * (size + OVERHEAD_BYTES)
     buckets = max(entities / root**2, 1.0)
     size = entities / buckets * mean + ITEM_BYTES
     spread = math.sqrt(entities / buckets) * mean

@@ -15,7 +15,8 @@ LOG_KB = 1.3  # of a request: its own line with metrics in it, Lambda's report, 
 HTTP_STEP_KB = 512  # the HTTP API counts a request once for each begun
 READS_AN_HOUR = 3600 / 2  # of the pointer, at most, by an environment that is busy (POINTER_SECONDS)
 FRONT_DOOR_ALARMS = 3
-FRONT_DOOR_METRICS = 9  # Requests, PredictionRequests, Keyless, Hits, Misses, StaleAnswers, Errors, Age..., Handler...
+#: Requests, PredictionRequests, Keyless, Hits, Misses, StaleAnswers, AgeSeconds, Errors and HandlerMilliseconds.
+FRONT_DOOR_METRICS = 9
 KMS_HOURLY = 12  # DynamoDB asks for its table's key every five minutes while there is traffic
 
 

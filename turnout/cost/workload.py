@@ -38,6 +38,7 @@ class Workload:
     covered: float = 0.95  # share of requests whose key has a score
     transform_minutes: float | None = None  # of one run, that each instance is paid for; None: from entities
     key_bytes: float = 5.5  # of one key in a bucket, deflated (docs/scores.md): 3.5 short numbers, 16 UUIDs
+    score_bytes: float | None = None  # of one score in a bucket, deflated; None: a float's
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,6 +90,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "changed_fraction": ("changed_fraction", lambda value: value),
     "covered": ("covered", lambda value: value),
     "keys": ("key_bytes", KEY_BYTES.__getitem__),
+    "score_bytes": ("score_bytes", lambda value: value),
 }
 
 
@@ -136,4 +138,5 @@ _WORDS: dict[str, Callable[[Workload], str]] = {
     "changed_fraction": lambda work: f"{work.changed_fraction:.0%} of the scores change from run to run",
     "covered": lambda work: f"{work.covered:.1%} of the requests have a score",
     "key_bytes": lambda work: f"{work.key_bytes:g} B a key in the table",
+    "score_bytes": lambda work: "a float a score" if work.score_bytes is None else f"{work.score_bytes:g} B a score",
 }
