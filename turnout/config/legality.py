@@ -88,6 +88,11 @@ def check_model(spec: ModelSpec) -> list[Finding]:
     return [finding for rule in RULES for finding in rule(spec)]
 
 
+def check_mode(spec: ModelSpec) -> list[Finding]:
+    """Return what is wrong with the entry's mode, of an entry whose other settings have been checked."""
+    return [finding for rule in MODE_RULES for finding in rule(spec)]
+
+
 def check_name(name: str) -> Findings:
     """A model's name becomes part of stacks, jobs and URLs."""
     if name in RESERVED_NAMES:
@@ -525,3 +530,6 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _environment,
     _tags,
 )
+
+#: Those of them that refuse a mode, whatever else the entry holds.
+MODE_RULES: tuple[Callable[[ModelSpec], Findings], ...] = (_mode, _schedule, _what_the_endpoint_lacks, _traffic)

@@ -81,7 +81,7 @@ def bills(spec: ModelSpec, stage: Stage, work: Workload, prices: Prices) -> dict
 
 def _lawful(mode: ServingMode, spec: ModelSpec, stage: Stage, work: Workload, prices: Prices) -> Bill:
     entry, needs = entry_for(spec, mode)
-    wrong = [finding for finding in legality.check_model(entry) if finding.severity == "error"]
+    wrong = [finding for finding in legality.check_mode(entry) if finding.severity == "error"]
     if wrong:
         return Bill(mode, refused="; ".join(_sentence(finding) for finding in wrong))
     return Bill(mode, bill(mode, entry, stage, work, prices).lines, needs=needs)

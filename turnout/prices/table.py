@@ -8,7 +8,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -52,17 +52,15 @@ class Prices:
 
     region: str
     compiled: date
-    entries: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    entries: Mapping[str, Price] = field(repr=False)
+    unknown: frozenset[str] = frozenset()  # prices that are wanted and that no source states
 
     def get(self, key: str) -> Price:
         """Return a price. Raises PriceMissing, which names the nearest that is known."""
-        entry = self.entries.get(key)
-        if entry is None or entry["usd"] is None:
-            why = "is not in the table" if entry is None else "is not stated by any source"
-            raise PriceMissing(f"The price {key} of {self.region} {why}.", self._instead(key))
-        return Price(
-            key, entry["usd"], entry["per"], entry["unit"], tuple(entry["source"]), entry["as_of"], entry["confidence"]
-        )
+        if found := self.entries.get(key):
+            return found
+        why = "is not stated by any source" if key in self.unknown else "is not in the table"
+        raise PriceMissing(f"The price {key} of {self.region} {why}.", self._instead(key))
 
     def instance(self, kind: str) -> Price:
         """Return the price of one instance for an hour; hosting, transform and asynchronous endpoints cost the same."""
@@ -71,10 +69,10 @@ class Prices:
     def nearest(self, key: str) -> str | None:
         """Return the known key that is most like another: of instance types, the same family and the nearest size."""
         section, _, name = key.partition(".")
-        known = [known for known in self if known.startswith(f"{section}.")]
+        known = [known for known in self.entries if known.startswith(f"{section}.")]
         if section == INSTANCES:
             return min(known, key=lambda each: _distance(name, each.partition(".")[2]), default=None)
-        return next(iter(difflib.get_close_matches(key, [*self], 1, 0.4)), None)
+        return next(iter(difflib.get_close_matches(key, self.entries, 1, 0.4)), None)
 
     def age_days(self, today: date) -> int:
         return (today - self.compiled).days
@@ -88,10 +86,6 @@ class Prices:
             f"The prices of {self.region} are {days} days old ({self.compiled}): "
             f"run `turnout prices refresh --region {self.region}`."
         )
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the keys of all known prices."""
-        return (key for key, entry in self.entries.items() if entry["usd"] is not None)
 
     def _instead(self, key: str) -> str:
         refresh = f"`turnout prices refresh --region {self.region}` may bring it."
@@ -112,10 +106,15 @@ def load(region: str = "us-east-1", folder: Path = FOLDER) -> Prices:
 
 def parse(table: Mapping[str, Any]) -> Prices:
     """Return the prices that a table holds."""
-    meta = table["_meta"]
-    sections = {section: prices for section, prices in table.items() if section != "_meta"}
-    entries = {f"{section}.{name}": entry for section, prices in sections.items() for name, entry in prices.items()}
-    return Prices(meta["region"], date.fromisoformat(meta["compiled"]), entries)
+    meta, entries, unknown = table["_meta"], {}, set()
+    for section, prices in table.items():
+        for name, entry in prices.items() if section != "_meta" else ():
+            key = f"{section}.{name}"
+            if entry["usd"] is None:
+                unknown.add(key)
+            else:
+                entries[key] = Price(key, **{**entry, "source": tuple(entry["source"])})
+    return Prices(meta["region"], date.fromisoformat(meta["compiled"]), entries, frozenset(unknown))
 
 
 def regions(folder: Path = FOLDER) -> list[str]:
