@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -45,8 +46,16 @@ OptionalModelArgument = Annotated[str | None, typer.Argument(help="A model's nam
 TrafficOption = Annotated[
     int | None, typer.Option("--traffic", min=0, help="Requests a month to reckon with, instead of those counted.")
 ]
+RegionOption = Annotated[str, typer.Option("--region", help="Whose list prices to reckon with.")]
 DEFAULT_CONFIG = Path("models.yaml")
 DEFAULT_STATE = Path(".turnout/local")
+
+
+class CostForm(StrEnum):
+    """What `turnout cost` can print."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 @app.callback()
@@ -107,6 +116,38 @@ def plan(
         return
     _print_plans(plans, whole=model is not None)
     out.print("Make it so with `cdk deploy --all`; `cdk diff --all` shows every resource.", style="dim")
+
+
+@app.command()
+def cost(
+    model: OptionalModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    region: RegionOption = "us-east-1",
+    traffic: TrafficOption = None,
+    form: Annotated[CostForm, typer.Option("--format", "-f", help="How to show it.")] = CostForm.TABLE,
+) -> None:
+    """Price every mode of every model by models.yaml alone: no account, no network."""
+    from datetime import date
+
+    from turnout import prices
+    from turnout.cost import fleets, text
+
+    loaded, staged, table = _load(config), _stage(stage), prices.load(region)
+    models = loaded.models if model is None else {model: _named(loaded.models, model, config)}
+    fleet = fleets.fleet(models, staged, table, date.today(), requests=traffic)
+    if form is CostForm.JSON:
+        _print_json(fleet.to_body())
+    elif model is None:
+        print(*text.fleet_lines(fleet), sep="\n")
+    else:
+        (priced,) = fleet.models
+        changes = fleets.changes(priced, models[model], staged, table)
+        print(*text.model_lines(fleet, changes), sep="\n")
+    if fleet.stale:
+        err.print(f"turnout: {fleet.stale}", markup=False)
+    if fleet.missing:
+        raise UserError("Prices are missing: " + " ".join(fleet.missing))
 
 
 @app.command()
@@ -495,19 +536,14 @@ def _edited(path: Path, model: str, mode: str) -> str:
 def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffic: int | None):
     """Return plans for one model or for all; with a mode, as if the file said so."""
     from turnout import plan as planning
-    from turnout.config import UnknownStage
-    from turnout.config import stage as stage_named
     from turnout.config.archive import model_version
     from turnout.switching import situation
 
     written = _load(config).models
     specs = written if mode is None else _load(config, _edited(config, model, mode)).models
-    if model is not None and model not in specs:
-        raise UserError(f"There is no model '{model}' in {config}.", f"There are: {', '.join(specs)}.")
-    try:
-        staged = stage_named(stage)
-    except UnknownStage as error:
-        raise UserError(f"{error}.") from error
+    if model is not None:
+        _named(specs, model, config)
+    staged = _stage(stage)
     if model is None:
         now = situation.everything(stage, specs)
         versions = {name: model_version(specs[name]) for name in now if name in specs}
@@ -515,6 +551,22 @@ def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffi
     assumed = None if mode is None else written[model].mode
     now = situation.look(stage, model, specs[model], assumed=assumed)
     return [planning.plan_model(specs[model], now, staged, requests=traffic, version=model_version(specs[model]))]
+
+
+def _named(specs, model: str, config: Path):
+    """Return the entry of a model. Raises UserError, naming those that there are."""
+    if model not in specs:
+        raise UserError(f"There is no model '{model}' in {config}.", f"There are: {', '.join(specs)}.")
+    return specs[model]
+
+
+def _stage(name: str):
+    from turnout.config import UnknownStage, stage
+
+    try:
+        return stage(name)
+    except UnknownStage as error:
+        raise UserError(f"{error}.") from error
 
 
 def _print_plans(plans, *, whole: bool) -> None:

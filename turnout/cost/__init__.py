@@ -9,7 +9,8 @@ A bill is nothing but its lines: each is units times a price of the table. Not c
 AWS, taxes, support.
 """
 
-from turnout.cost.bill import Bill, bill, bills, entry_for, live_usd, shared_bill
+from turnout.cost.billing import Bill, bill, bills, entry_for, live_usd, shared_bill
+from turnout.cost.fleets import Fleet, ModelBills, fleet
 from turnout.cost.lines import Line
 from turnout.cost.workload import DAYS, HOURS, Workload, measured, noted, workload_of
 
@@ -17,11 +18,14 @@ __all__ = [
     "DAYS",
     "HOURS",
     "Bill",
+    "Fleet",
     "Line",
+    "ModelBills",
     "Workload",
     "bill",
     "bills",
     "entry_for",
+    "fleet",
     "live_usd",
     "measured",
     "noted",

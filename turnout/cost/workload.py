@@ -135,7 +135,9 @@ _WORDS: dict[str, Callable[[Workload], str]] = {
     "entities": lambda work: f"{work.entities:,} rows a run",
     "runs": lambda work: f"{work.runs:,.1f} runs a month",
     "transform_minutes": lambda work: f"{work.minutes_of_a_run(1):,.3g} paid minutes a run on one instance",
-    "changed_fraction": lambda work: f"{work.changed_fraction:.0%} of the scores change from run to run",
+    "changed_fraction": lambda work: (
+        f"{work.changed_fraction:.0%} of the scores change from run to run, and all are written"
+    ),
     "covered": lambda work: f"{work.covered:.1%} of the requests have a score",
     "key_bytes": lambda work: f"{work.key_bytes:g} B a key in the table",
     "score_bytes": lambda work: "a float a score" if work.score_bytes is None else f"{work.score_bytes:g} B a score",
