@@ -132,7 +132,7 @@ _MODES: dict[ServingMode, tuple[Part, ...]] = {
     ServingMode.BATCH: _BATCH,
     ServingMode.PRECOMPUTE: _PRECOMPUTE,
     ServingMode.HYBRID: (*_PRECOMPUTE, _hybrid, requests.remembering),
-    ServingMode.REALTIME: (requests.passed_on, _live("realtime")),
-    ServingMode.SERVERLESS: (requests.passed_on, _live("serverless")),
-    ServingMode.ASYNC: (requests.passed_on, _live("async")),
+    ServingMode.REALTIME: (requests.asked_at_once, _live("realtime")),
+    ServingMode.SERVERLESS: (requests.asked_at_once, _live("serverless")),
+    ServingMode.ASYNC: (requests.accepted, _live("async")),
 }

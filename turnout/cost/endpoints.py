@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 
 from turnout.config.capabilities import FamilyName, may_scale, realtime_instances
 from turnout.cost.lines import Case, Line
-from turnout.cost.requests import FRONT_DOOR_GB, alarms, busy_hours, door, log_storage, logs, metrics
-from turnout.cost.workload import HOURS
+from turnout.cost.requests import FRONT_DOOR_GB, alarms, busy_hours, door, log_storage, logs, metrics, stored
+from turnout.cost.workload import DAYS, HOURS
 
 AWAKE_MINUTES = 15  # that an asynchronous endpoint stays up beyond its cool-down: start, and the alarm that ends it
+REQUEST_KB, KEPT_DAYS = 0.6, 8  # of an asynchronous request's record in the table
+FILE_DAYS = 9  # that payloads and answers lie in the bucket
 POLLS = 2  # that fetch one asynchronous answer
 VOLUME_GB = 30  # that SageMaker attaches to an instance without disks of its own, where none is asked for
 DISKS = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|p4d|p4de|p5|p5e|p5en|trn1|trn1n|[a-z]+[0-9][a-z]*d[a-z]*)\.")
@@ -84,11 +86,15 @@ def asynchronous(case: Case, requests: float) -> Iterator[Line]:
     yield from door(case, "polls", requests * POLLS)
     yield case.line("table: requests, writes", "dynamodb.write", 2 * requests, f"{requests:,.0f} taken in, and done")
     yield case.line("table: requests, reads", "dynamodb.read", POLLS * requests, f"{POLLS} polls a request")
+    size = requests * REQUEST_KB / 1e6 * KEPT_DAYS / DAYS
+    yield from stored(
+        case, "table: requests", size, f"{requests:,.0f} records of {REQUEST_KB:g} KB for {KEPT_DAYS} days"
+    )
     how = f"{requests:,.0f} payloads and answers"
     yield case.line("answers in S3: PUT", "s3.put", 2 * requests, how)
     yield case.line("answers in S3: GET", "s3.get", POLLS * requests, f"{POLLS} a request")
-    size = requests * (case.work.payload_kb + case.work.answer_kb) / 1e6 * 9 / 30.4
-    yield case.line("answers in S3: kept", "s3.storage", size, "for 9 days")
+    size = requests * (case.work.payload_kb + case.work.answer_kb) / 1e6 * FILE_DAYS / DAYS
+    yield case.line("answers in S3: kept", "s3.storage", size, f"for {FILE_DAYS} days")
     yield case.line("notices", "sns.publish", requests, f"{requests:,.0f} answers")
     yield from _watched(case, requests, 4 + may_scale(kind))
     yield metrics(case, "endpoint: metrics", 1, busy_hours(requests), "Accepted")

@@ -116,7 +116,7 @@ def model_bills(spec: ModelSpec, stage: Stage, prices: Prices, *, requests: int 
 
 
 def changes(model: ModelBills, spec: ModelSpec, stage: Stage, prices: Prices) -> Iterator[str]:
-    """Yield a sentence for each figure whose tenth or tenfold moves the bill by a tenth, or changes the cheapest mode."""
+    """Yield a sentence for each figure whose tenth or tenfold moves the bill by a tenth or changes what is cheapest."""
     before = model.own.monthly
     for figure, word in TRIED.items():
         for factor, how in ((0.1, "a tenth of the"), (10, "ten times the")):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from handlers.logic.packing import DEVIATIONS, ROOM, WORTHWHILE
 from handlers.logic.scores import PARTITION_ROWS
 from turnout.cost.lines import Case, Line
-from turnout.cost.requests import alarms, logs, metrics
+from turnout.cost.requests import alarms, logs, metrics, stored
 from turnout.cost.workload import DAYS, HOURS
 
 #: A shard has so many rows at most, and so many wait before the first is cut (handlers.logic.sharding).
@@ -126,9 +126,7 @@ def scores(case: Case) -> Iterator[Line]:
     yield case.line("table: scores, writes", "dynamodb.write", work.runs * units, f"{work.runs:,.1f} runs x {how}")
     kept = max(work.runs * spec.keep_scores.total_seconds() / (DAYS * 86400), 1)
     how = f"{kept:,.0f} generations x {size / 1e6:,.1f} MB"
-    yield case.line("table: scores, storage", "dynamodb.storage", kept * size / 1e9, how)
-    if case.stage.point_in_time_recovery:
-        yield case.line("table: point-in-time recovery", "dynamodb.pitr", kept * size / 1e9, how)
+    yield from stored(case, "table: scores", kept * size / 1e9, how)
     fixed, each, gigabytes = PACKING
     seconds = partitions(case) * fixed + work.entities / 1000 * each
     how = f"{work.runs:,.1f} runs x {seconds:,.1f} s"

@@ -7,22 +7,31 @@ import math
 from collections.abc import Iterator
 
 from turnout.cost.lines import Case, Line
-from turnout.cost.workload import HOURS
+from turnout.cost.workload import DAYS, HOURS
 
 FRONT_DOOR_GB = 0.5
 LOOKUP_SECONDS = 0.02  # that a request holds the front door's function, without waiting for a model
 LOG_KB = 1.3  # of a request: its own line with metrics in it, Lambda's report, and the API's access log
+LOG_RATIO = 0.15  # that log lines deflate to
 HTTP_STEP_KB = 512  # the HTTP API counts a request once for each begun
 READS_AN_HOUR = 3600 / 2  # of the pointer, at most, by an environment that is busy (POINTER_SECONDS)
 FRONT_DOOR_ALARMS = 3
 #: Requests, PredictionRequests, Keyless, Hits, Misses, StaleAnswers, AgeSeconds, Errors and HandlerMilliseconds.
 FRONT_DOOR_METRICS = 9
+RECORDS_GB = 0.001
+REMEMBERED_KB = 0.3  # of one remembered answer
 KMS_HOURLY = 12  # DynamoDB asks for its table's key every five minutes while there is traffic
 
 
-def passed_on(case: Case) -> Iterator[Line]:
-    """Every request, in a mode in which the model answers it."""
+def accepted(case: Case) -> Iterator[Line]:
+    """Every request, in a mode that takes it in and has it answered later."""
     yield from _door(case)
+
+
+def asked_at_once(case: Case) -> Iterator[Line]:
+    """Every request, in a mode in which the model answers while the caller waits."""
+    yield from _door(case)
+    yield metrics(case, "front door: metrics of the model", 1, busy_hours(case.work.requests), "LiveCalls")
 
 
 def refused_lookups(case: Case) -> Iterator[Line]:
@@ -45,7 +54,10 @@ def remembering(case: Case) -> Iterator[Line]:
     yield case.line("table: misses, reads", "dynamodb.read", 2 * misses, f"{misses:,.0f} misses, 2 looks at memory")
     how = f"{misses:,.0f} misses: flight, cap, memory, flight over"
     yield case.line("table: misses, writes", "dynamodb.write", 4 * misses, how)
-    yield metrics(case, "metrics of misses", 2, busy_hours(misses), "Remembered, LiveCalls")
+    days = case.spec.hybrid.remember.total_seconds() / 86400
+    size = misses * REMEMBERED_KB / 1e6 * days / DAYS
+    yield from stored(case, "table: memory", size, f"{misses:,.0f} answers of {REMEMBERED_KB:g} KB for {days:g} days")
+    yield metrics(case, "front door: metrics of misses", 2, busy_hours(misses), "Remembered, LiveCalls")
 
 
 def door(case: Case, what: str, requests: float, seconds: float = LOOKUP_SECONDS) -> Iterator[Line]:
@@ -64,9 +76,23 @@ def _door(case: Case) -> Iterator[Line]:
     yield log_storage(case, requests * LOG_KB)
     yield metrics(case, "front door: metrics", FRONT_DOOR_METRICS, busy_hours(requests), "one value per request")
     yield alarms(case, "front door: alarms", FRONT_DOOR_ALARMS)
-    hours = busy_hours(requests)
-    yield case.line("table: KMS", "kms.requests", hours * KMS_HOURLY, f"the table's key, every 5 min of {hours:,.0f} h")
+    yield from _table(case)
     yield from _gate(case)
+
+
+def _table(case: Case) -> Iterator[Line]:
+    """The table stands in every mode; scores, requests and what is remembered come with the modes that have them."""
+    hours = busy_hours(case.work.requests)
+    how = f"the table's key, every 5 min of {hours:,.0f} h"
+    yield case.line("table: KMS", "kms.requests", hours * KMS_HOURLY, how)
+    yield from stored(case, "table: records", RECORDS_GB, "pointer, manifests and ledger")
+
+
+def stored(case: Case, what: str, gigabytes: float, how: str) -> Iterator[Line]:
+    """What lies in the table, and its backup where the stage wants one."""
+    yield case.line(f"{what}, storage", "dynamodb.storage", gigabytes, how)
+    if case.stage.point_in_time_recovery:
+        yield case.line(f"{what}, point-in-time recovery", "dynamodb.pitr", gigabytes, how)
 
 
 def _pointer(case: Case) -> Iterator[Line]:
@@ -88,6 +114,8 @@ def _gate(case: Case) -> Iterator[Line]:
     how = f"2 x {GATE_LOOKS} looks of {GATE_SECONDS:g} s"
     yield case.line("gate: Lambda time", "lambda.duration_arm", seconds, how, "once")
     yield case.line("gate: Lambda calls", "lambda.requests", 2 * GATE_LOOKS + 4, how, "once")
+    yield case.line("gate: table, reads", "dynamodb.read", 2 * GATE_LOOKS * 2, "pointer and manifest", "once")
+    yield case.line("gate: traces", "xray.trace", 2, "2 executions", "once")
 
 
 def busy_hours(events: float) -> float:
@@ -110,7 +138,7 @@ def logs(case: Case, what: str, kilobytes: float, how: str) -> Line:
 
 
 def log_storage(case: Case, kilobytes: float, what: str = "front door: kept logs") -> Line:
-    """Lines are kept for as long as the stage says; CloudWatch stores them deflated to about 15 %."""
+    """Lines are kept for as long as the stage says; CloudWatch stores them deflated."""
     days = case.stage.log_retention_days
-    gigabytes = kilobytes / 1e6 * 0.15 * days / 30.4
-    return case.line(what, "cloudwatch.logs_store", gigabytes, f"{days} days, deflated to 15 %")
+    gigabytes = kilobytes / 1e6 * LOG_RATIO * days / DAYS
+    return case.line(what, "cloudwatch.logs_store", gigabytes, f"{days} days, deflated to {LOG_RATIO:.0%}")
