@@ -105,7 +105,8 @@ def entry_for(spec: ModelSpec, mode: ServingMode) -> tuple[ModelSpec, tuple[str,
 def live_usd(family: FamilyName, spec: ModelSpec, stage: Stage, work: Workload, prices: Prices) -> float:
     """Return what answering the requests without a score costs a month in `hybrid`, without what comes anyway."""
     case = Case(spec, stage, work, prices)
-    return sum(line.usd or 0 for line in endpoints.LIVE[family](case, work.misses) if line.kind == "monthly")
+    lines = [*endpoints.LIVE[family](case, work.misses), *requests.remembering(case)]
+    return Bill(ServingMode.HYBRID, tuple(lines)).monthly
 
 
 def shared_bill(stage: Stage, prices: Prices) -> Bill:

@@ -5,7 +5,7 @@ A month has 730 hours or 30.4 days. Sizes are decimal: 1 KB is 1,000 bytes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from turnout.config.schedules import runs_a_month
 from turnout.config.specs import ModelSpec
@@ -20,7 +20,7 @@ ROWS_IN_A_REQUEST = 100
 #: Minutes of a transform job that are paid for beside scoring: download, start and end of the container.
 JOB_MINUTES = 3.0
 
-Origin = Literal["measured", "config", "assumed", "as given"]
+ASSUMED = "assumed"
 
 
 @dataclass(frozen=True)
@@ -110,19 +110,18 @@ def workload_of(spec: ModelSpec, **given: Any) -> Workload:
 
 def measured(work: Workload, origins: dict[str, str], **figures: Any) -> Workload:
     """Return a workload with figures that were looked up; `origins` says where each comes from."""
-    return noted(replace(work, **figures), origins, work.notes)
+    before = {figure: _origin(note) for figure, note in zip(_WORDS, work.notes, strict=False)}
+    return noted(replace(work, **figures), {**before, **origins})
 
 
-def noted(work: Workload, origins: dict[str, str], before: tuple[str, ...] = ()) -> Workload:
-    """Return the workload with a note for every figure. Notes of `before` stay for figures that have no new origin."""
-    known = {figure: note for (figure, _), note in zip(_WORDS.items(), before, strict=False)}
-    notes = []
-    for figure, word in _WORDS.items():
-        if figure in known and figure not in origins:
-            notes.append(known[figure])
-        else:
-            notes.append(f"{word(work)} ({origins.get(figure, 'assumed')})")
+def noted(work: Workload, origins: dict[str, str]) -> Workload:
+    """Return the workload with a note for every figure; one without an origin is assumed."""
+    notes = (f"{word(work)} ({origins.get(figure, ASSUMED)})" for figure, word in _WORDS.items())
     return replace(work, notes=tuple(notes))
+
+
+def _origin(note: str) -> str:
+    return note.rpartition(" (")[2].removesuffix(")")
 
 
 #: How each figure is written.

@@ -1,7 +1,7 @@
 """A plan as text for people: lines of at most 80 columns."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from turnout.cost import Bill, Line
 from turnout.plan import Plan
@@ -60,10 +60,21 @@ def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
         return
     for each in ([before] if was else []) + [after]:
         yield from _labelled("", f"{each.mode}:")
-        for line in each.lines:
+        shown, rest = of_weight(each.lines)
+        for line in shown:
             yield from _bill(line)
+        if rest:
+            small = sum(line.usd for line in rest)
+            yield from _labelled("", f"{small:>10,.2f}  {len(rest)} lines of less than a cent", hang=12)
     if plan.workload is not None:
         yield from _labelled("rests on", "; ".join(plan.workload.notes))
+
+
+def of_weight(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the monthly lines that are worth a cent or of unknown price, and the others."""
+    monthly = [line for line in lines if line.kind == "monthly"]
+    shown = [line for line in monthly if line.usd is None or line.usd >= 0.01]
+    return shown, [line for line in monthly if line not in shown]
 
 
 def _bill(line: Line) -> Iterator[str]:
