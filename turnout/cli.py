@@ -14,13 +14,11 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from handlers.contract.modes import ServingMode
 from turnout import __version__
 from turnout.errors import NotDeployed, RunFailed, UserError
-from turnout.local.control import LocalCloudError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RUN_FAILED = 1, 2, 3
 
@@ -443,6 +441,8 @@ def demo(
 
 def follow_run(model, platform, execution: str, *, quiet: bool = False):
     """Show a run's progress until it ends: bars on a terminal, one line per step elsewhere. Return runs.Followed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from turnout import runs
 
     with Progress(
@@ -498,7 +498,7 @@ def main() -> None:
     """Entry point: expected failures become one line and an exit code."""
     try:
         app()
-    except (UserError, LocalCloudError) as error:
+    except UserError as error:
         err.print(f"turnout: {error}", markup=False)
         sys.exit(EXIT_RUN_FAILED if isinstance(error, RunFailed) else EXIT_FAILED)
     except ClientError as error:

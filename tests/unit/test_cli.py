@@ -84,7 +84,7 @@ def main_exit_code(monkeypatch, *arguments) -> int:
 
 
 @pytest.mark.parametrize(
-    "command", ["validate", "plan", "switch", "run", "runs", "predict", "rollback", "status", "local"]
+    "command", ["validate", "plan", "cost", "switch", "run", "runs", "predict", "rollback", "status", "local"]
 )
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
