@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 local_app = typer.Typer(no_args_is_help=True, help="The local cloud: AWS on this machine, SageMaker included.")
 app.add_typer(local_app, name="local")
+prices_app = typer.Typer(no_args_is_help=True, help="The price tables that bills are made with.")
+app.add_typer(prices_app, name="prices")
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -146,6 +148,23 @@ def cost(
         err.print(f"turnout: {fleet.stale}", markup=False)
     if fleet.missing:
         raise UserError("Prices are missing: " + " ".join(fleet.missing))
+
+
+@prices_app.command()
+def refresh(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> None:
+    """Ask AWS's price list for a Region's prices of today and write its table; a failure leaves the old one."""
+    from datetime import date
+
+    import boto3
+
+    from turnout.prices import refresh as refreshing
+
+    done = refreshing.refresh(region, boto3.client("pricing", refreshing.API_REGION), date.today())
+    if as_json:
+        _print_json(done.to_body())
+        return
+    for line in done.lines():
+        out.print(line, markup=False)
 
 
 @app.command()
