@@ -15,7 +15,7 @@ from handlers.contract.modes import AVAILABLE
 from handlers.contract.payloads import words
 from handlers.contract.predictions import MAX_REQUEST_BYTES
 from turnout import __version__
-from turnout.config import images, instances, schedules
+from turnout.config import answers, images, instances, schedules
 from turnout.config.capabilities import (
     BATCH_TRANSFORM,
     ENDPOINT_SCALING,
@@ -69,6 +69,9 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+", re.ASCII)
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing to mend; `path` leads to its key inside the model's entry."""
@@ -77,7 +80,7 @@ class Finding:
     reason: str
     remedy: str
     link: str | None = None
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
 
 Findings = Iterator[Finding]
@@ -418,6 +421,20 @@ def _traffic(spec: ModelSpec) -> Findings:
         yield Finding(("traffic", "payload_kb"), reason, remedy, family.link)
 
 
+def _answers(spec: ModelSpec) -> Findings:
+    """Report a mode, or a schedule, that goes against what the entry answers to the advisor's questions."""
+    severity: Severity = "error" if spec.strict else "warning"
+    if broken := answers.against(spec):
+        fitting = ", ".join(dict.fromkeys(way.mode.value for way in answers.fitting(spec)))
+        remedy = f"Use {fitting}" if fitting else "No mode that this release deploys meets all answers: change one"
+        for rule in broken:
+            reason = f"mode {str(answers.serving(spec))!r} contradicts `answers`: {rule.because} ({rule.id})"
+            yield Finding(("mode",), reason, f"{remedy}; `turnout advise {spec.name}` says why.", None, severity)
+    elif SCORES_IN_BATCH[spec.mode] and (reason := answers.too_seldom(spec)):
+        remedy = "Run more often, or let `answers.freshness` say that older ones do."
+        yield Finding(("schedule",), reason, remedy, None, severity)
+
+
 def _places(spec: ModelSpec) -> Findings:
     if spec.artifact is not None:
         yield from _s3(("artifact",), spec.artifact, ".tar.gz", "s3://bucket/path/model.tar.gz", CONTAINER)
@@ -526,6 +543,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _serverless_limits,
     _what_the_endpoint_lacks,
     _traffic,
+    _answers,
     _places,
     _environment,
     _tags,
