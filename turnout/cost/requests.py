@@ -16,8 +16,8 @@ LOG_RATIO = 0.15  # that log lines deflate to
 HTTP_STEP_KB = 512  # the HTTP API counts a request once for each begun
 READS_AN_HOUR = 3600 / 2  # of the pointer, at most, by an environment that is busy (POINTER_SECONDS)
 FRONT_DOOR_ALARMS = 3
-#: Requests, PredictionRequests, Keyless, Hits, Misses, StaleAnswers, AgeSeconds, Errors and HandlerMilliseconds.
-FRONT_DOOR_METRICS = 9
+#: Requests, PredictionRequests, Keyless, Hits, Misses, StaleAnswers, Errors and HandlerMilliseconds.
+FRONT_DOOR_METRICS = 8
 RECORDS_GB = 0.001
 REMEMBERED_KB = 0.3  # of one remembered answer
 KMS_HOURLY = 12  # DynamoDB asks for its table's key every five minutes while there is traffic
@@ -31,7 +31,11 @@ def accepted(case: Case) -> Iterator[Line]:
 def asked_at_once(case: Case) -> Iterator[Line]:
     """Every request, in a mode in which the model answers while the caller waits."""
     yield from _door(case)
-    yield metrics(case, "front door: metrics of the model", 1, busy_hours(case.work.requests), "LiveCalls")
+    yield _of_answers(case, 2, "AgeSeconds, LiveCalls")
+
+
+def _of_answers(case: Case, count: int, names: str) -> Line:
+    return metrics(case, "front door: metrics of answers", count, busy_hours(case.work.requests), names)
 
 
 def refused_lookups(case: Case) -> Iterator[Line]:
@@ -43,6 +47,7 @@ def refused_lookups(case: Case) -> Iterator[Line]:
 def lookups(case: Case) -> Iterator[Line]:
     """Every request, answered from the table: half a read unit for the bucket that has the key, or would have it."""
     yield from _door(case)
+    yield _of_answers(case, 1, "AgeSeconds")
     yield from _pointer(case)
     requests = case.work.requests
     yield case.line("table: lookups", "dynamodb.read", requests / 2, f"{requests:,.0f} lookups of half a unit")
