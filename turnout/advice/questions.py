@@ -15,14 +15,15 @@ JOB = timedelta(minutes=10)
 class Question:
     """What is asked. `choices` are words with their meanings; those of a question with `bands` name its durations.
 
-    `bands` are upper bounds, exclusive, in the order of the choices; the last choice has none.
+    `bands` are upper bounds, exclusive, in the order of the choices; the last choice has none. `samples` are durations
+    that stand for the bands.
     """
 
     name: str
     asks: str
     choices: Mapping[str, str]
     bands: tuple[timedelta, ...] = ()
-    example: str = ""  # of a duration, for each choice
+    samples: tuple[timedelta, ...] = ()
 
     def choice(self, answer: str | timedelta) -> str:
         """Return the word of an answer: itself, or the band of a duration."""
@@ -30,6 +31,10 @@ class Question:
             return answer
         above = sum(answer >= bound for bound in self.bands)
         return list(self.choices)[above]
+
+    def answer(self, choice: str) -> str | timedelta:
+        """Return an answer that means a choice."""
+        return dict(zip(self.choices, self.samples, strict=True))[choice] if self.samples else choice
 
 
 _ALL = (
@@ -43,7 +48,7 @@ _ALL = (
             "days": "a day or more",
         },
         (timedelta(milliseconds=1), JOB, timedelta(days=1)),
-        "now, 5m, 6h, 7d",
+        (timedelta(0), timedelta(minutes=5), timedelta(hours=6), timedelta(days=1)),
     ),
     Question(
         "input",
@@ -105,7 +110,7 @@ _ALL = (
             "hours": "longer",
         },
         (timedelta(seconds=1), timedelta(minutes=1), JOB),
-        "300ms, 5s, 5m, 6h",
+        (timedelta(milliseconds=500), timedelta(seconds=10), timedelta(minutes=5), timedelta(hours=6)),
     ),
 )
 

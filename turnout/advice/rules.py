@@ -16,6 +16,7 @@ FACTS = {
     "slow-model": "the model takes five seconds or more for a request",
     "kept-warm": "serverless.provisioned_concurrency covers the requests in flight at the peak",
     "rests": "so few requests come that an asynchronous endpoint is at none for one in twenty",
+    "beyond-serverless": "more requests are in flight at the peak than one serverless endpoint takes",
     "few-requests": "less than one request a second",
     "scored-by-event": "refresh.on_event scores a key again at once",
     "needs-gpu": "the entry asks for a GPU instance",
@@ -156,6 +157,12 @@ RULES: tuple[Rule, ...] = (
         "model-too-slow", "endpoint:realtime endpoint:serverless endpoint:async",
         "the model takes longer than callers may wait, so that only an answer made beforehand is in time",
         facts="model-too-slow",
+    ),
+    _excludes(
+        "too-many-in-flight",
+        "serverless",
+        "more requests are in flight at the peak than the 200 that one serverless endpoint takes",
+        facts="beyond-serverless",
     ),
     _excludes(
         "no-gpu", "endpoint:serverless",

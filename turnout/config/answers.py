@@ -7,7 +7,7 @@ from handlers.contract.modes import AVAILABLE, ServingMode
 from turnout.advice.questions import QUESTIONS
 from turnout.advice.rules import Rule, Serving, excluding
 from turnout.config import images, schedules
-from turnout.config.capabilities import ENDPOINT, endpoint_family, may_scale
+from turnout.config.capabilities import ENDPOINT, LIMITS, endpoint_family, may_scale
 from turnout.config.specs import ModelSpec, ScheduleSpec, format_duration, format_wait
 
 MONTH = timedelta(hours=730)
@@ -38,6 +38,7 @@ def facts(spec: ModelSpec) -> frozenset[str]:
         "slow-model": latency is not None and latency >= SLOW,
         "kept-warm": _kept_warm(spec),
         "rests": traffic.requests_per_month is not None and _asleep(spec, traffic.requests_per_month) > ASLEEP_SHARE,
+        "beyond-serverless": _in_flight(spec) > (LIMITS["serverless.max_concurrency"].most or math.inf),
         "few-requests": (traffic.requests_per_month is not None and traffic.requests_per_month < MONTH.total_seconds()),
         "scored-by-event": spec.refresh.on_event,
         "needs-gpu": any(
@@ -51,10 +52,14 @@ def facts(spec: ModelSpec) -> frozenset[str]:
 
 def _kept_warm(spec: ModelSpec) -> bool:
     """Say whether provisioned environments are enough at the peak; nothing is known of it unless the entry says."""
-    kept, traffic = spec.serverless.provisioned_concurrency, spec.traffic
-    if kept is None or traffic.model_latency is None or traffic.peak_per_second is None:
-        return False
-    return kept >= traffic.peak_per_second * traffic.model_latency.total_seconds()
+    kept = spec.serverless.provisioned_concurrency
+    return kept is not None and 0 < _in_flight(spec) <= kept
+
+
+def _in_flight(spec: ModelSpec) -> float:
+    """Return the requests that are in flight at the peak; 0 where the entry does not say."""
+    peak, latency = spec.traffic.peak_per_second, spec.traffic.model_latency
+    return 0.0 if peak is None or latency is None else peak * latency.total_seconds()
 
 
 def _asleep(spec: ModelSpec, requests: float) -> float:
