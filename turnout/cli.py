@@ -168,6 +168,83 @@ def refresh(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> 
 
 
 @app.command()
+def advise(
+    model: OptionalModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    region: RegionOption = "us-east-1",
+    traffic: TrafficOption = None,
+    freshness: Annotated[str | None, typer.Option(help="How old a prediction may be: now, 5m, 6h, 7d.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="stored, mostly-stored, request, upload or stream.")
+    ] = None,
+    consumption: Annotated[str | None, typer.Option(help="waits, later, whole-set or stream.")] = None,
+    cost_: Annotated[str | None, typer.Option("--cost", help="How much the bill matters: high, medium or low.")] = None,
+    failure: Annotated[str | None, typer.Option(help="last-answer, retry, default or must-answer.")] = None,
+    traffic_shape: Annotated[str | None, typer.Option(help="steady, bursty, periodic or mixed.")] = None,
+    latency: Annotated[str | None, typer.Option(help="How long an answer may take: 300ms, 5s, 5m, 6h.")] = None,
+    ask: Annotated[bool, typer.Option("--ask", "-a", help="Ask the questions that are not answered yet.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which mode a model should have, why, and what it costs: by its `answers:`, by flags, or by asking."""
+    from datetime import date
+
+    from turnout import prices
+    from turnout.advice import entries, ranking, text
+
+    given = {"freshness": freshness, "input": input_, "consumption": consumption, "cost": cost_, "failure": failure}
+    given |= {"traffic_shape": traffic_shape, "latency": latency}
+    staged, table = _stage(stage), prices.load(region)
+    alone = ask or any(given.values())
+    if model is None and not alone:
+        specs = [entries.with_requests(spec, traffic) for _, spec in sorted(_load(config).models.items())]
+        fleet = [ranking.advise(spec, staged, table) for spec in specs]
+        if as_json:
+            _print_json([advice.to_body() for advice in fleet])
+        else:
+            print(*text.fleet_lines(fleet, table), sep="\n")
+    else:
+        spec = entries.new_entry() if model is None else _named(_load(config).models, model, config)
+        spec = entries.with_answers(entries.with_requests(spec, traffic), given)
+        _advise_one(_asked(spec) if ask else spec, staged, table, written=model is not None, as_json=as_json)
+    if stale := table.stale(date.today()):
+        err.print(f"turnout: {stale}", markup=False)
+
+
+def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> None:
+    """Print the advice for one entry with what would change it."""
+    from turnout import cost as bills
+    from turnout.advice import changing, ranking, text
+
+    advice = ranking.advise(spec, stage, table, written=written)
+    changes = list(changing.changes(advice, spec, stage, table))
+    work = bills.workload_of(spec)
+    if as_json:
+        body = {**advice.to_body(), "changes": [change.to_body() for change in changes], "rests_on": list(work.notes)}
+        _print_json({**body, "lines": ranking.lines(spec, advice.best) if advice.best else []})
+    else:
+        print(*text.model_lines(advice, spec, work, changes, table), sep="\n")
+
+
+def _asked(spec):
+    """Return the entry with answers to what it leaves open, as a person gives them; an empty answer skips one."""
+    from turnout.advice import entries, text
+    from turnout.advice.questions import QUESTIONS
+
+    for name, question in QUESTIONS.items():
+        while getattr(spec.answers, name) is None:
+            err.print(*text.asking(question), sep="\n", markup=False)
+            answer = typer.prompt(name, default="", show_default=False, err=True).strip()
+            if not answer:
+                break
+            try:
+                spec = entries.with_answers(spec, {name: answer})
+            except UserError as error:
+                err.print(str(error), markup=False)
+    return spec
+
+
+@app.command()
 def switch(
     model: ModelArgument,
     mode: Annotated[str, typer.Argument(help="The mode to serve it in.", show_default=False)],
