@@ -56,6 +56,8 @@ class CostForm(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 @app.callback()
@@ -125,29 +127,77 @@ def cost(
     stage: StageOption = "dev",
     region: RegionOption = "us-east-1",
     traffic: TrafficOption = None,
-    form: Annotated[CostForm, typer.Option("--format", "-f", help="How to show it.")] = CostForm.TABLE,
+    form: Annotated[
+        CostForm | None, typer.Option("--format", "-f", help="How to show it: table, or markdown for --diff.")
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option("--diff", metavar="GIT_REF", help="Against the file of this commit, for a comment.")
+    ] = None,
 ) -> None:
     """Price every mode of every model by models.yaml alone: no account, no network."""
     from datetime import date
 
     from turnout import prices
-    from turnout.cost import fleets, text
+    from turnout.cost import fleets
 
     loaded, staged, table = _load(config), _stage(stage), prices.load(region)
     models = loaded.models if model is None else {model: _named(loaded.models, model, config)}
     fleet = fleets.fleet(models, staged, table, date.today(), requests=traffic)
-    if form is CostForm.JSON:
-        _print_json(fleet.to_body())
-    elif model is None:
-        print(*text.fleet_lines(fleet), sep="\n")
+    if diff is not None:
+        _print_difference(config, diff, models if model else None, fleet, staged, table, traffic, form)
     else:
-        (priced,) = fleet.models
-        changes = fleets.changes(priced, models[model], staged, table)
-        print(*text.model_lines(fleet, changes), sep="\n")
+        _print_bills(fleet, models, staged, table, form or CostForm.TABLE)
     if fleet.stale:
         err.print(f"turnout: {fleet.stale}", markup=False)
     if fleet.missing:
         raise UserError("Prices are missing: " + " ".join(fleet.missing))
+
+
+def _print_bills(fleet, models, stage, table, form: CostForm) -> None:
+    """Print a fleet's bills; with one model alone, what changes the answer too."""
+    from turnout.cost import fleets, text
+
+    alone = fleet.models[0] if len(models) == 1 else None
+    changes = fleets.changes(alone, models[alone.name], stage, table) if alone else ()
+    if form is CostForm.JSON:
+        _print_json(fleet.to_body())
+    elif form is not CostForm.TABLE:
+        from turnout.cost import pages
+
+        _print_document("What the models cost", list(pages.bills(fleet, changes)), form)
+    elif alone:
+        print(*text.model_lines(fleet, changes), sep="\n")
+    else:
+        print(*text.fleet_lines(fleet), sep="\n")
+
+
+def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic, form: CostForm | None) -> None:
+    from datetime import date
+
+    from turnout.cost import differences, fleets
+    from turnout.cost.at_ref import entries_at
+
+    then = {name: spec for name, spec in entries_at(config, ref).items() if only is None or name in only}
+    before = fleets.fleet(then, stage, table, date.today(), requests=traffic)
+    found = differences.compare(ref, before, fleet)
+    if form is CostForm.JSON:
+        _print_json(found.to_body())
+        return
+    form = form or CostForm.MARKDOWN
+    if form is CostForm.MARKDOWN:
+        print(differences.MARKER)
+    _print_document(f"Cost against {ref}", list(differences.comment(found)), form)
+
+
+def _print_document(title: str, blocks, form: CostForm) -> None:
+    from turnout import documents
+
+    shown = {
+        CostForm.TABLE: documents.plain,
+        CostForm.MARKDOWN: documents.markdown,
+        CostForm.HTML: lambda blocks: documents.page(title, blocks),
+    }
+    print(shown[form](blocks), end="")
 
 
 @prices_app.command()

@@ -57,12 +57,14 @@ def heading(fleet: Fleet) -> Iterator[str]:
 def footing(fleet: Fleet) -> Iterator[str]:
     yield ""
     yield NOT_COUNTED
-    flagged = {
-        line.price: line.confidence for model in fleet.models for line in model.own.unsure if line.usd is not None
-    }
-    if flagged:
-        each = ", ".join(f"{price} ({confidence})" for price, confidence in sorted(flagged.items()))
-        yield from wrapped(f"Not read at a primary source (~): {each}.")
+    if prices := flagged(model.own for model in fleet.models):
+        yield from wrapped(f"Not read at a primary source (~): {prices}.")
+
+
+def flagged(bills: Iterable[Bill]) -> str:
+    """Return the prices in bills that were not read at a primary source, each with how sure it is."""
+    unsure = {line.price: line.confidence for bill in bills for line in bill.unsure if line.usd is not None}
+    return ", ".join(f"{price} ({confidence})" for price, confidence in sorted(unsure.items()))
 
 
 def assumptions() -> list[str]:
