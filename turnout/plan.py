@@ -13,6 +13,7 @@ from turnout.config.samples import unproved
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 from turnout.cost import Bill, Workload
+from turnout.cost.differences import Difference
 from turnout.switching.clients import CALLERS, Notice, Recent, notice, outcomes, percent
 from turnout.switching.parts import MAKEUP
 from turnout.switching.standing import as_deployed
@@ -60,6 +61,13 @@ class Plan:
     workload: Workload | None = None
     refusal: str | None = None  # why `turnout switch` would not write this
 
+    @property
+    def difference(self) -> Difference | None:
+        """What the plan does to the bill; None where there is nothing before to compare with."""
+        if self.cost_before is None or self.cost_after is None:
+            return None
+        return Difference(self.model, self.cost_before, self.cost_after)
+
     def to_body(self) -> dict[str, Any]:
         return {
             "model": self.model,
@@ -75,6 +83,7 @@ class Plan:
             "cost": {
                 "before": self.cost_before and self.cost_before.to_body(),
                 "after": self.cost_after and self.cost_after.to_body(),
+                "difference": self.difference and self.difference.to_body(),
                 "assumptions": list(self.workload.notes) if self.workload else [],
             },
         }

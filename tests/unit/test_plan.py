@@ -198,6 +198,24 @@ def test_a_switch_says_what_clients_would_have_noticed_and_what_it_costs():
     assert "97.3% of the requests have a score (measured)" in plan.workload.notes
 
 
+def test_a_switch_says_by_how_much_the_bill_moves_and_which_parts_move_it():
+    plan = planned("precompute", "realtime")
+    found = plan.difference
+    assert found.usd == pytest.approx(plan.cost_after.monthly - plan.cost_before.monthly)
+    said = " ".join(text(plan, whole=False).split())
+    assert f"changes: +${found.usd:,.2f} a month" in said
+    assert "endpoint +$8" in said
+    assert f"${plan.cost_after.once:,.2f} once" in said
+    assert plan.to_body()["cost"]["difference"]["usd"] == round(found.usd, 2)
+    cheaper = " ".join(text(planned("realtime", "precompute"), whole=False).split())
+    assert f"changes: −${found.usd:,.2f} a month (−9" in cheaper
+
+
+def test_a_plan_that_changes_no_bill_says_nothing_of_a_difference():
+    assert "changes:" not in text(planned("precompute", "precompute"), whole=False)
+    assert plan_model(spec("batch"), Situation(), DEV).to_body()["cost"]["difference"] is None
+
+
 def test_what_was_measured_stands_in_for_what_is_assumed():
     seen = now("batch", Recent(), rows=23_470, run_minutes=3.04)
     plan = plan_model(spec("precompute"), seen, DEV, requests=12)

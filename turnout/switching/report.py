@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from turnout.cost import Bill, Line
+from turnout.cost.differences import CENT, Difference, signed
 from turnout.plan import Plan
 from turnout.switching.parts import EXPERIENCE
 from turnout.switching.transitions import Transition, spell
@@ -56,6 +57,8 @@ def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
     changed = before is not None and (plan.transition is not None or before.lines != after.lines)
     was = f"{total(before)} before, " if changed else ""
     yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} (us-east-1 list prices)")
+    if was:
+        yield from _labelled("changes", _difference(plan.difference))
     if not whole:
         return
     for each in ([before] if was else []) + [after]:
@@ -68,6 +71,14 @@ def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
             yield from _labelled("", f"{small:>10,.2f}  {len(rest)} lines of less than a cent", hang=12)
     if plan.workload is not None:
         yield from _labelled("rests on", "; ".join(plan.workload.notes))
+
+
+def _difference(found: Difference) -> str:
+    """Return what a plan does to the bill: by how much, by which parts, and what it costs once."""
+    percent = f" ({found.percent})" if found.percent else ""
+    parts = ", ".join(f"{part} {signed(after - before)}" for part, before, after in found.parts())
+    once = f"; {'' if found.once >= CENT else 'less than '}${max(found.once, 0.01):,.2f} once" if found.once else ""
+    return f"{signed(found.usd)} a month{percent}{': ' if parts else ''}{parts}{once}"
 
 
 def of_weight(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
