@@ -133,6 +133,10 @@ def cost(
     diff: Annotated[
         str | None, typer.Option("--diff", metavar="GIT_REF", help="Against the file of this commit, for a comment.")
     ] = None,
+    actual: Annotated[
+        bool, typer.Option("--actual", help="Against what AWS charged, by the stacks' tags (Cost Explorer, $0.01).")
+    ] = False,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days --actual looks back.")] = 30,
 ) -> None:
     """Price every mode of every model by models.yaml alone: no account, no network."""
     from datetime import date
@@ -140,10 +144,14 @@ def cost(
     from turnout import prices
     from turnout.cost import fleets
 
+    if diff is not None and actual:
+        raise typer.BadParameter("--diff and --actual are two different comparisons; give one.")
     loaded, staged, table = _load(config), _stage(stage), prices.load(region)
     models = loaded.models if model is None else {model: _named(loaded.models, model, config)}
     fleet = fleets.fleet(models, staged, table, date.today(), requests=traffic)
-    if diff is not None:
+    if actual:
+        _print_charges(fleet, days, form or CostForm.TABLE, alone=model is not None)
+    elif diff is not None:
         _print_difference(config, diff, models if model else None, fleet, staged, table, traffic, form)
     else:
         _print_bills(fleet, models, staged, table, form or CostForm.TABLE)
@@ -187,6 +195,20 @@ def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic
     if form is CostForm.MARKDOWN:
         print(differences.MARKER)
     _print_document(f"Cost against {ref}", list(differences.comment(found)), form)
+
+
+def _print_charges(fleet, days: int, form: CostForm, *, alone: bool) -> None:
+    from datetime import date
+
+    import boto3
+
+    from turnout.cost import actual
+
+    found = actual.actual(fleet, boto3.client("ce", actual.API_REGION), date.today(), days, alone=alone)
+    if form is CostForm.JSON:
+        _print_json(found.to_body())
+    else:
+        _print_document("What AWS charged", list(actual.comparison(found)), form)
 
 
 def _print_document(title: str, blocks, form: CostForm) -> None:
