@@ -85,9 +85,10 @@ class Advice:
 
     @property
     def fits(self) -> Option | None:
-        """The mode that the answers want, even if this release or the entry cannot have it."""
-        wanted = (option for option in self.options if self.answers and not option.excluded)
-        return min(wanted, key=lambda option: -option.points, default=None)
+        """The mode that the answers want most: the best, or one that is illegal here and for which more speaks."""
+        least = self.best.points if self.best else -1
+        wanted = [each for each in self.options if self.answers and each.refused and not each.excluded]
+        return max((each for each in wanted if each.points > least), key=lambda each: each.points, default=self.best)
 
     @property
     def own(self) -> Option | None:

@@ -4,7 +4,7 @@ A rule that excludes a mode says that it would break a promise; nothing outweigh
 speaks for a mode gives it one point; `ranking` says how points and bills are weighed.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ FACTS = {
     "model-too-slow": "the model takes longer for a request than callers may wait",
     "slow-model": "the model takes five seconds or more for a request",
     "kept-warm": "serverless.provisioned_concurrency covers the requests in flight at the peak",
+    "no-time-to-start": "callers wait less than ten seconds",
     "rests": "so few requests come that an asynchronous endpoint is at none for one in twenty",
     "beyond-serverless": "more requests are in flight at the peak than one serverless endpoint takes",
     "few-requests": "less than one request a second",
@@ -31,7 +32,7 @@ class Serving:
     endpoint: str | None = None
 
     def __str__(self) -> str:
-        return self.mode if self.endpoint in (None, self.mode) else f"{self.mode} with {self.endpoint}"
+        return self.mode.value if self.endpoint in (None, self.mode) else f"{self.mode} with {self.endpoint}"
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _excludes(
         "cold-start", "endpoint:serverless",
-        "the answer is wanted in less than a second, and after a quiet while an environment takes seconds to start",
-        latency="instant", unless="kept-warm",
+        "the answer is wanted sooner than an environment starts after a quiet while, for which ten seconds are taken",
+        latency="instant seconds", facts="no-time-to-start", unless="kept-warm",
     ),
     _excludes(
         "a-run-takes-minutes", "batch",
@@ -154,13 +155,12 @@ RULES: tuple[Rule, ...] = (
         latency="seconds", facts="rests",
     ),
     _excludes(
-        "model-too-slow", "endpoint:realtime endpoint:serverless endpoint:async",
+        "model-too-slow", "realtime serverless async hybrid",
         "the model takes longer than callers may wait, so that only an answer made beforehand is in time",
         facts="model-too-slow",
     ),
     _excludes(
-        "too-many-in-flight",
-        "serverless",
+        "too-many-in-flight", "serverless",
         "more requests are in flight at the peak than the 200 that one serverless endpoint takes",
         facts="beyond-serverless",
     ),
@@ -225,9 +225,19 @@ RULES: tuple[Rule, ...] = (
         latency="instant",
     ),
     _prefers(
-        "near-real-time", "serverless async streaming",
-        "seconds to minutes are near real time: nothing has to be up for every request",
+        "near-real-time", "streaming",
+        "seconds to minutes leave time to collect a window of events and score them together",
         latency="seconds minutes",
+    ),
+    _prefers(
+        "starts-in-time", "serverless",
+        "seconds to minutes leave time to start an environment, so none has to be up",
+        latency="seconds minutes", unless="no-time-to-start",
+    ),
+    _prefers(
+        "queues-in-time", "async",
+        "seconds to minutes leave time to queue",
+        latency="seconds minutes", unless="rests",
     ),
     _prefers(
         "no-hurry", "batch",
@@ -296,17 +306,18 @@ def _said(verdict: str, answers: Mapping[str, str], facts: Set[str]) -> Iterator
     return (rule for rule in RULES if rule.verdict == verdict and rule.holds(answers, facts))
 
 
-def contradict(one: Rule, other: Rule) -> bool:
-    """Say whether two rules that ask the same, or of which one asks more, forbid and speak for one thing at once.
+def contradict(one: Rule, other: Rule, ways: Iterable[Serving]) -> bool:
+    """Say whether two rules, of which one asks all that the other asks, forbid and speak for one way to serve at once.
 
     Rules about different questions may pull apart; that is what exclusion before preference settles.
     """
-    if one.verdict == other.verdict or not (
-        one.when.keys() <= other.when.keys() or other.when.keys() <= one.when.keys()
-    ):
-        return False
-    both = one.when.keys() & other.when.keys()
-    together = all(one.when[question] & other.when[question] for question in both)
-    alike = (one.facts <= other.facts or other.facts <= one.facts) and (bool(both) or one.facts == other.facts)
-    possible = not (one.unless & other.facts or other.unless & one.facts)
-    return together and alike and possible and bool(one.modes & other.modes or one.endpoints & other.endpoints)
+    nested = _conditions(one) <= _conditions(other) or _conditions(other) <= _conditions(one)
+    asked = one.when.keys() & other.when.keys()
+    together = all(one.when[question] & other.when[question] for question in asked)
+    apart = one.unless & other.facts or other.unless & one.facts
+    both = any(one.covers(way) and other.covers(way) for way in ways)
+    return one.verdict != other.verdict and nested and together and not apart and both
+
+
+def _conditions(rule: Rule) -> frozenset[str]:
+    return frozenset(rule.when) | rule.facts

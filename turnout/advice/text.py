@@ -105,7 +105,7 @@ def model_lines(
 def _better(advice: Advice) -> Iterator[str]:
     """Say so where the answers want a mode that the entry cannot have."""
     fits, best = advice.fits, advice.best
-    if fits is not None and fits is not best and fits.refused and fits.points > (best.points if best else -1):
+    if fits is not None and fits is not best:
         instead = f"Until then {best.mode} is what comes nearest." if best else ""
         yield from wrapped(f"{fits.mode} would fit best, but: {fits.refused}. {instead}".rstrip())
 

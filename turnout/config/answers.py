@@ -12,6 +12,8 @@ from turnout.config.specs import ModelSpec, ScheduleSpec, format_duration, forma
 
 MONTH = timedelta(hours=730)
 SLOW = timedelta(seconds=5)
+#: Time to allow a serverless environment for its start; AWS states none, it grows with the model and its image.
+COLD_START = timedelta(seconds=10)
 #: Time that an asynchronous endpoint stays up beyond its cool-down: its start, and the alarm that ends it.
 AWAKE = timedelta(minutes=15)
 ASLEEP_SHARE = 0.05
@@ -37,6 +39,7 @@ def facts(spec: ModelSpec) -> frozenset[str]:
         "model-too-slow": latency is not None and asked is not None and latency > asked,
         "slow-model": latency is not None and latency >= SLOW,
         "kept-warm": _kept_warm(spec),
+        "no-time-to-start": asked is not None and asked < COLD_START,
         "rests": traffic.requests_per_month is not None and _asleep(spec, traffic.requests_per_month) > ASLEEP_SHARE,
         "beyond-serverless": _in_flight(spec) > (LIMITS["serverless.max_concurrency"].most or math.inf),
         "few-requests": (traffic.requests_per_month is not None and traffic.requests_per_month < MONTH.total_seconds()),
