@@ -94,11 +94,9 @@ class Fleet:
         }
 
 
-def fleet(
-    models: Mapping[str, ModelSpec], stage: Stage, prices: Prices, today: date, *, requests: int | None = None
-) -> Fleet:
-    """Return the bills of models by name. `requests` a month go before what the entries say."""
-    each = tuple(model_bills(spec, stage, prices, requests=requests) for _, spec in sorted(models.items()))
+def fleet(models: Mapping[str, ModelSpec], stage: Stage, prices: Prices, today: date, **given: Any) -> Fleet:
+    """Return the bills of models by name. `given` figures of a Workload go before what the entries say."""
+    each = tuple(model_bills(spec, stage, prices, **given) for _, spec in sorted(models.items()))
     return Fleet(
         stage=stage.name,
         region=prices.region,
@@ -110,8 +108,8 @@ def fleet(
     )
 
 
-def model_bills(spec: ModelSpec, stage: Stage, prices: Prices, *, requests: int | None = None) -> ModelBills:
-    work = workload_of(spec, requests=requests)
+def model_bills(spec: ModelSpec, stage: Stage, prices: Prices, **given: Any) -> ModelBills:
+    work = workload_of(spec, **given)
     return ModelBills(spec.name, spec.mode, work, bills(spec, stage, work, prices))
 
 
