@@ -152,17 +152,25 @@ def advise(spec: ModelSpec, stage: Stage, prices: Prices, *, written: bool = Tru
     def place(option: Option) -> tuple[float, ...]:
         return (not option.open, len(option.excluded), option.refused is not None, *key(option))
 
+    entry = spec if written else spec.model_copy(update={"schedule": None})
     best: dict[ServingMode, Option] = {}
     for way in answers.ways(spec):
-        option = _option(way, spec if written else spec.model_copy(update={"schedule": None}), stage, prices, written)
+        option = _option(way, entry, known, facts, stage, prices, written)
         if way.mode not in best or place(option) < place(best[way.mode]):
             best[way.mode] = option
     options = tuple(sorted(best.values(), key=place))
     return Advice(spec.name, spec.mode if written else None, known, facts, options, name)
 
 
-def _option(way: Serving, spec: ModelSpec, stage: Stage, prices: Prices, written: bool) -> Option:
-    known, facts = answers.answered(spec), answers.facts(spec)
+def _option(
+    way: Serving,
+    spec: ModelSpec,
+    known: Mapping[str, str],
+    facts: frozenset[str],
+    stage: Stage,
+    prices: Prices,
+    written: bool,
+) -> Option:
     preferred = tuple(preferring(way, known, facts))
     settings = _needed(spec, way) | _wanted(spec, way, preferred)
     if not written:
