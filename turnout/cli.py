@@ -256,9 +256,14 @@ def advise(
     traffic_shape: Annotated[str | None, typer.Option(help="steady, bursty, periodic or mixed.")] = None,
     latency: Annotated[str | None, typer.Option(help="How long an answer may take: 300ms, 5s, 5m, 6h.")] = None,
     ask: Annotated[bool, typer.Option("--ask", "-a", help="Ask the questions that are not answered yet.")] = False,
+    observed: Annotated[
+        int | None, typer.Option(min=1, max=60, help="Days of CloudWatch to look at: what deployed models are asked.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which mode a model should have, why, and what it costs: by its `answers:`, by flags, or by asking."""
+    """Say which mode a model should have, why, and what it costs: by its `answers:`, by flags, by asking, or by what
+    CloudWatch has seen of it (--observed).
+    """
     from datetime import date
 
     from turnout import prices
@@ -268,7 +273,9 @@ def advise(
     given |= {"traffic_shape": traffic_shape, "latency": latency}
     staged, table = _stage(stage), prices.load(region)
     alone = ask or any(given.values())
-    if model is None and not alone:
+    if observed is not None:
+        _advise_observed(model, config, staged, table, given, days=observed, as_json=as_json)
+    elif model is None and not alone:
         specs = [entries.with_requests(spec, traffic) for _, spec in sorted(_load(config).models.items())]
         fleet = [ranking.advise(spec, staged, table) for spec in specs]
         if as_json:
@@ -281,6 +288,27 @@ def advise(
         _advise_one(_asked(spec) if ask else spec, staged, table, written=model is not None, as_json=as_json)
     if stale := table.stale(date.today()):
         err.print(f"turnout: {stale}", markup=False)
+
+
+def _advise_observed(model, config, stage, table, given, *, days: int, as_json: bool) -> None:
+    """Print what the traffic of deployed models speaks for: of one, or of all that are in the file."""
+    from turnout import deployed
+    from turnout.advice import entries, observed_text, observing, proposals
+
+    specs = _load(config).models
+    names = (
+        [_named(specs, model, config).name]
+        if model
+        else [n for n in deployed.deployed_models(stage.name) if n in specs]
+    )
+    seen = [
+        observing.see(stage.name, entries.with_answers(specs[name], given), days, datetime.now(UTC)) for name in names
+    ]
+    found = [(each, proposals.propose(each, stage, table)) for each in seen]
+    if as_json:
+        _print_json([observed_text.body(each, proposed, config) for each, proposed in found])
+    else:
+        print(*observed_text.lines(found, config, table), sep="\n")
 
 
 def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> None:

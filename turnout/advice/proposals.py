@@ -77,7 +77,7 @@ class Proposal:
             "model": self.model,
             "what": self.what,
             "because": self.because,
-            "settings": {path: _plain(value) for path, value in self.settings.items()},
+            "settings": {path: plain(value) for path, value in self.settings.items()},
             "usd_now": round(self.now.monthly, 2),
             "usd_then": round(self.then.monthly, 2),
             "saves_usd": round(self.saves, 2),
@@ -90,7 +90,8 @@ class Proposal:
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a setting as it is written in the file."""
     if isinstance(value, timedelta):
         return format_duration(value)
     return f"rate({value.rate})" if isinstance(value, ScheduleSpec) else value
