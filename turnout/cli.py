@@ -183,9 +183,9 @@ def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic
     from datetime import date
 
     from turnout.cost import differences, fleets
-    from turnout.cost.at_ref import entries_at
+    from turnout.cost.at_ref import askedat
 
-    then = {name: spec for name, spec in entries_at(config, ref).items() if only is None or name in only}
+    then = {name: spec for name, spec in askedat(config, ref).items() if only is None or name in only}
     before = fleets.fleet(then, stage, table, date.today(), requests=traffic)
     found = differences.compare(ref, before, fleet)
     if form is CostForm.JSON:
@@ -297,13 +297,12 @@ def _advise_observed(model, config, stage, table, given, *, days: int, as_json: 
 
     specs = _load(config).models
     names = (
-        [_named(specs, model, config).name]
-        if model
-        else [n for n in deployed.deployed_models(stage.name) if n in specs]
+        [_named(specs, model, config).name] if model else sorted(specs.keys() & deployed.deployed_models(stage.name))
     )
-    seen = [
-        observing.see(stage.name, entries.with_answers(specs[name], given), days, datetime.now(UTC)) for name in names
-    ]
+    if not names:
+        raise UserError(f"No model of {config} is deployed in stage {stage.name}.", "Run `cdk deploy --all` first.")
+    asked = [entries.with_answers(specs[name], given) for name in names]
+    seen = [observing.see(stage.name, each, days, datetime.now(UTC)) for each in asked]
     found = [(each, proposals.propose(each, stage, table)) for each in seen]
     if as_json:
         _print_json([observed_text.body(each, proposed, config) for each, proposed in found])
