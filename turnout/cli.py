@@ -183,9 +183,9 @@ def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic
     from datetime import date
 
     from turnout.cost import differences, fleets
-    from turnout.cost.at_ref import askedat
+    from turnout.cost.at_ref import entries_at
 
-    then = {name: spec for name, spec in askedat(config, ref).items() if only is None or name in only}
+    then = {name: spec for name, spec in entries_at(config, ref).items() if only is None or name in only}
     before = fleets.fleet(then, stage, table, date.today(), requests=traffic)
     found = differences.compare(ref, before, fleet)
     if form is CostForm.JSON:
