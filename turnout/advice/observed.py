@@ -108,7 +108,7 @@ class Seen:
         if not self.keys.tells:
             return None
         share = self.keys.known / self.keys.drawn if self.keys.known is not None else None
-        return (share if share is not None else self.keys.repeated(self.requests)) * (1 - self.without_key)
+        return (share if share is not None else self.keys.repeated) * (1 - self.without_key)
 
     @property
     def distinct(self) -> int | None:

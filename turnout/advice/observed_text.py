@@ -36,7 +36,8 @@ class Edit:
         key = self.path.rpartition(".")[2]
         if self.line is None:
             return f"add to the entry in {self.file}: {self.path}: {self.becomes}"
-        return f"change {self.file}:{self.line}: `{self.now}` to `{key}: {self.becomes}`"
+        becomes = f"{key}: {self.becomes}" if self.now.startswith(f"{key}:") else f"{self.path}: {self.becomes}"
+        return f"change {self.file}:{self.line}: `{self.now}` to `{becomes}`"
 
 
 def edits(config: Path, model: str, settings: Mapping[str, Any]) -> list[Edit]:

@@ -27,12 +27,14 @@ from turnout.prices import Prices
 
 Level = Literal["high", "medium", "low"]
 LEVELS: tuple[Level, ...] = ("low", "medium", "high")
-#: A saving below both is none: USD a month, and the share of what the model costs now.
+#: A saving below is none: USD a month, and for another mode also the share of what the model costs now.
 LEAST_USD, LEAST_SHARE = 1.0, 0.05
 #: Of savings that differ by no more than this share, the mode for which more speaks is proposed.
 ALIKE = 0.1
 #: Share of lookups that get a stale score, or none for its age, from which the schedule breaks its promise.
 TOO_STALE = 0.01
+#: Days that show weekdays and week-ends.
+WEEK = 6.5
 #: Rates that a schedule is moved to.
 RATES = tuple(timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 8, 12, 24, 48, 168))
 
@@ -127,7 +129,14 @@ class _Case:
     def saved(self, entry: ModelSpec, **other: Any) -> float:
         return self.bill(self.entry, **other).monthly - self.bill(entry, **other).monthly
 
+    def allows(self, serving: Serving, question: str, answer: Any) -> bool:
+        """Say whether no rule excludes a way to serve if a question is answered so."""
+        said = self.entry.answers.model_copy(update={question: answer})
+        entry = self.entry.model_copy(update={"answers": said})
+        return not any(excluding(serving, answers.answered(entry), answers.facts(entry)))
+
     def pays(self, saves: float) -> bool:
+        """Say whether a saving is worth another mode."""
         return saves >= max(LEAST_USD, LEAST_SHARE * self.own.monthly)
 
 
@@ -218,20 +227,17 @@ def _conditions(case: _Case, serving: Serving) -> list[str | None]:
         guess = case.inferred.get(name)
         if (name in case.known and guess is None) or (guess is not None and guess.sure):
             continue
-        against = {
-            choice: list(excluding(serving, {**case.known, name: choice}, case.facts)) for choice in question.choices
-        }
-        fine = [choice for choice, rules in against.items() if not rules]
+        fine = [choice for choice in question.choices if case.allows(serving, name, question.answer(choice))]
         if not fine:
             found.append(None)
         elif len(fine) < len(question.choices):
-            found.append(_condition(name, fine, guess))
+            found.append(_condition(name, [guess.choice] if guess else fine, guess))
     return found
 
 
 def _condition(name: str, fine: list[str], guess: Inferred | None) -> str:
     meanings = " or ".join(f"`{choice}` ({QUESTIONS[name].choices[choice]})" for choice in fine)
-    said = f"; it looks like {guess.choice}: {guess.because}" if guess else ""
+    said = f", as it looks: {guess.because}" if guess else ""
     return f"answers.{name} is {meanings}{said}"
 
 
@@ -256,7 +262,7 @@ def _trust_in_traffic(case: _Case) -> Iterator[Trust]:
     what = f"{seen.requests:,.0f} requests in {seen.days:.3g} days"
     if seen.days < 2 or 0 < seen.requests < 100:
         yield Trust("low", f"little was seen: {what}")
-    elif seen.days < 7:
+    elif seen.days < WEEK:
         yield Trust("medium", f"less than a week was seen: {what}")
     else:
         yield Trust("high", what)
@@ -324,7 +330,7 @@ def _schedule(case: _Case) -> Proposal | None:
     if rate is None or (rate >= every if too_old else rate <= every):
         return None
     then = ranking.with_settings(entry, settings := _rated(entry, rate))
-    if not too_old and not case.pays(case.saved(then)):
+    if not too_old and case.saved(then) < LEAST_USD:
         return None
     when = f"scores may be {_hours(asked)} old"
     got = f"95% of those handed out were younger than {_hours(timedelta(seconds=delivered.p95))}" if delivered else ""
@@ -370,7 +376,7 @@ def _asked_condition(entry: ModelSpec) -> Iterator[str]:
 
 
 def _failed_runs(seen: Seen) -> tuple[str, ...]:
-    return (f"{seen.failed_runs} runs failed, {seen.runs} succeeded",) if seen.failed_runs else ()
+    return (f"of {seen.runs + seen.failed_runs} runs {seen.failed_runs} failed",) if seen.failed_runs else ()
 
 
 def _instances(case: _Case) -> Proposal | None:
@@ -385,7 +391,7 @@ def _instances(case: _Case) -> Proposal | None:
     if count >= (before := realtime_instances(entry, case.stage)):
         return None
     then = ranking.with_settings(entry, {"realtime.instance_count": count})
-    if not case.pays(case.saved(then)):
+    if case.saved(then) < LEAST_USD:
         return None
     keeps = "the entry does not say whether an outage of one instance matters (`answers.failure`)"
     open_ = "failure" not in case.known and count < 2
