@@ -246,7 +246,7 @@ class Demo:
         table, stage = prices.load(), config.stage(STAGE)
         priced = fleets.fleet({MODEL: spec}, stage, table, date.today(), entities=self.report["rows_scored"])
         (model,) = priced.models
-        check("a bill of the mode that was switched to", model.own.complete and str(model.mode) == "precompute", model)
+        check("a known price for each line of the bill", model.own.complete, model.own.missing)
         self.console.print("\nWhat a month of this would cost in AWS, by list prices:")
         for line in text.side_by_side(model):
             self.console.print(line, markup=False)
