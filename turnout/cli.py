@@ -7,19 +7,18 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from handlers.contract.modes import ServingMode
 from turnout import __version__
 from turnout.errors import NotDeployed, RunFailed, UserError
-from turnout.local.control import LocalCloudError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_RUN_FAILED = 1, 2, 3
 
@@ -32,6 +31,8 @@ app = typer.Typer(
 )
 local_app = typer.Typer(no_args_is_help=True, help="The local cloud: AWS on this machine, SageMaker included.")
 app.add_typer(local_app, name="local")
+prices_app = typer.Typer(no_args_is_help=True, help="The price tables that bills are made with.")
+app.add_typer(prices_app, name="prices")
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -45,10 +46,20 @@ OptionalModelArgument = Annotated[str | None, typer.Argument(help="A model's nam
 TrafficOption = Annotated[
     int | None, typer.Option("--traffic", min=0, help="Requests a month to reckon with, instead of those counted.")
 ]
+RegionOption = Annotated[str, typer.Option("--region", help="Whose list prices to reckon with.")]
 #: Characters of a list of generations; a narrower terminal breaks its lines, but nothing is cut off.
 GENERATIONS_WIDTH = 160
 DEFAULT_CONFIG = Path("models.yaml")
 DEFAULT_STATE = Path(".turnout/local")
+
+
+class CostForm(StrEnum):
+    """What `turnout cost` can print."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 @app.callback()
@@ -109,6 +120,229 @@ def plan(
         return
     _print_plans(plans, whole=model is not None)
     out.print("Make it so with `cdk deploy --all`; `cdk diff --all` shows every resource.", style="dim")
+
+
+@app.command()
+def cost(
+    model: OptionalModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    region: RegionOption = "us-east-1",
+    traffic: TrafficOption = None,
+    form: Annotated[
+        CostForm | None, typer.Option("--format", "-f", help="How to show it: table, or markdown for --diff.")
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option("--diff", metavar="GIT_REF", help="Against the file of this commit, for a comment.")
+    ] = None,
+    actual: Annotated[
+        bool, typer.Option("--actual", help="Against what AWS charged, by the stacks' tags (Cost Explorer, $0.01).")
+    ] = False,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days --actual looks back.")] = 30,
+) -> None:
+    """Price every mode of every model by models.yaml alone: no account, no network."""
+    from datetime import date
+
+    from turnout import prices
+    from turnout.cost import fleets
+
+    if diff is not None and actual:
+        raise typer.BadParameter("--diff and --actual are two different comparisons; give one.")
+    loaded, staged, table = _load(config), _stage(stage), prices.load(region)
+    models = loaded.models if model is None else {model: _named(loaded.models, model, config)}
+    fleet = fleets.fleet(models, staged, table, date.today(), requests=traffic)
+    if actual:
+        _print_charges(fleet, days, form or CostForm.TABLE, alone=model is not None)
+    elif diff is not None:
+        _print_difference(config, diff, models if model else None, fleet, staged, table, traffic, form)
+    else:
+        _print_bills(fleet, models, staged, table, form or CostForm.TABLE)
+    if fleet.stale:
+        err.print(f"turnout: {fleet.stale}", markup=False)
+    if fleet.missing:
+        raise UserError("Prices are missing: " + " ".join(fleet.missing))
+
+
+def _print_bills(fleet, models, stage, table, form: CostForm) -> None:
+    """Print a fleet's bills; with one model alone, what changes the answer too."""
+    from turnout.cost import fleets, text
+
+    alone = fleet.models[0] if len(models) == 1 else None
+    changes = fleets.changes(alone, models[alone.name], stage, table) if alone else ()
+    if form is CostForm.JSON:
+        _print_json(fleet.to_body())
+    elif form is not CostForm.TABLE:
+        from turnout.cost import pages
+
+        _print_document("What the models cost", list(pages.bills(fleet, changes)), form)
+    elif alone:
+        print(*text.model_lines(fleet, changes), sep="\n")
+    else:
+        print(*text.fleet_lines(fleet), sep="\n")
+
+
+def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic, form: CostForm | None) -> None:
+    from datetime import date
+
+    from turnout.cost import differences, fleets
+    from turnout.cost.at_ref import entries_at
+
+    then = {name: spec for name, spec in entries_at(config, ref).items() if only is None or name in only}
+    before = fleets.fleet(then, stage, table, date.today(), requests=traffic)
+    found = differences.compare(ref, before, fleet)
+    if form is CostForm.JSON:
+        _print_json(found.to_body())
+        return
+    form = form or CostForm.MARKDOWN
+    if form is CostForm.MARKDOWN:
+        print(differences.MARKER)
+    _print_document(f"Cost against {ref}", list(differences.comment(found)), form)
+
+
+def _print_charges(fleet, days: int, form: CostForm, *, alone: bool) -> None:
+    from datetime import date
+
+    import boto3
+
+    from turnout.cost import actual
+
+    found = actual.actual(fleet, boto3.client("ce", actual.API_REGION), date.today(), days, alone=alone)
+    if form is CostForm.JSON:
+        _print_json(found.to_body())
+    else:
+        _print_document("What AWS charged", list(actual.comparison(found)), form)
+
+
+def _print_document(title: str, blocks, form: CostForm) -> None:
+    from turnout import documents
+
+    shown = {
+        CostForm.TABLE: documents.plain,
+        CostForm.MARKDOWN: documents.markdown,
+        CostForm.HTML: lambda blocks: documents.page(title, blocks),
+    }
+    print(shown[form](blocks), end="")
+
+
+@prices_app.command()
+def refresh(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> None:
+    """Ask AWS's price list for a Region's prices of today and write its table; a failure leaves the old one."""
+    from datetime import date
+
+    import boto3
+
+    from turnout.prices import refresh as refreshing
+
+    done = refreshing.refresh(region, boto3.client("pricing", refreshing.API_REGION), date.today())
+    if as_json:
+        _print_json(done.to_body())
+        return
+    for line in done.lines():
+        out.print(line, markup=False)
+
+
+@app.command()
+def advise(
+    model: OptionalModelArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    region: RegionOption = "us-east-1",
+    traffic: TrafficOption = None,
+    freshness: Annotated[str | None, typer.Option(help="How old a prediction may be: now, 5m, 6h, 7d.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="stored, mostly-stored, request, upload or stream.")
+    ] = None,
+    consumption: Annotated[str | None, typer.Option(help="waits, later, whole-set or stream.")] = None,
+    cost_: Annotated[str | None, typer.Option("--cost", help="How much the bill matters: high, medium or low.")] = None,
+    failure: Annotated[str | None, typer.Option(help="last-answer, retry, default or must-answer.")] = None,
+    traffic_shape: Annotated[str | None, typer.Option(help="steady, bursty, periodic or mixed.")] = None,
+    latency: Annotated[str | None, typer.Option(help="How long an answer may take: 300ms, 5s, 5m, 6h.")] = None,
+    ask: Annotated[bool, typer.Option("--ask", "-a", help="Ask the questions that are not answered yet.")] = False,
+    observed: Annotated[
+        int | None, typer.Option(min=1, max=60, help="Days of CloudWatch to look at: what deployed models are asked.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which mode a model should have, why, and what it costs: by its `answers:`, by flags, by asking, or by what
+    CloudWatch has seen of it (--observed).
+    """
+    from datetime import date
+
+    from turnout import prices
+    from turnout.advice import entries, ranking, text
+
+    given = {"freshness": freshness, "input": input_, "consumption": consumption, "cost": cost_, "failure": failure}
+    given |= {"traffic_shape": traffic_shape, "latency": latency}
+    staged, table = _stage(stage), prices.load(region)
+    alone = ask or any(given.values())
+    if observed is not None:
+        _advise_observed(model, config, staged, table, given, days=observed, as_json=as_json)
+    elif model is None and not alone:
+        specs = [entries.with_requests(spec, traffic) for _, spec in sorted(_load(config).models.items())]
+        fleet = [ranking.advise(spec, staged, table) for spec in specs]
+        if as_json:
+            _print_json([advice.to_body() for advice in fleet])
+        else:
+            print(*text.fleet_lines(fleet, table), sep="\n")
+    else:
+        spec = entries.new_entry() if model is None else _named(_load(config).models, model, config)
+        spec = entries.with_answers(entries.with_requests(spec, traffic), given)
+        _advise_one(_asked(spec) if ask else spec, staged, table, written=model is not None, as_json=as_json)
+    if stale := table.stale(date.today()):
+        err.print(f"turnout: {stale}", markup=False)
+
+
+def _advise_observed(model, config, stage, table, given, *, days: int, as_json: bool) -> None:
+    """Print what the traffic of deployed models speaks for: of one, or of all that are in the file."""
+    from turnout import deployed
+    from turnout.advice import entries, observed_text, observing, proposals
+
+    specs = _load(config).models
+    names = (
+        [_named(specs, model, config).name] if model else sorted(specs.keys() & deployed.deployed_models(stage.name))
+    )
+    if not names:
+        raise UserError(f"No model of {config} is deployed in stage {stage.name}.", "Run `cdk deploy --all` first.")
+    asked = [entries.with_answers(specs[name], given) for name in names]
+    seen = [observing.see(stage.name, each, days, datetime.now(UTC)) for each in asked]
+    found = [(each, proposals.propose(each, stage, table)) for each in seen]
+    if as_json:
+        _print_json([observed_text.body(each, proposed, config) for each, proposed in found])
+    else:
+        print(*observed_text.lines(found, config, table), sep="\n")
+
+
+def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> None:
+    """Print the advice for one entry with what would change it."""
+    from turnout import cost as bills
+    from turnout.advice import changing, ranking, text
+
+    advice = ranking.advise(spec, stage, table, written=written)
+    changes = list(changing.changes(advice, spec, stage, table))
+    work = bills.workload_of(spec)
+    if as_json:
+        body = {**advice.to_body(), "changes": [change.to_body() for change in changes], "rests_on": list(work.notes)}
+        _print_json({**body, "lines": ranking.lines(spec, advice.best) if advice.best else []})
+    else:
+        print(*text.model_lines(advice, spec, work, changes, table), sep="\n")
+
+
+def _asked(spec):
+    """Return the entry with answers to what it leaves open, as a person gives them; an empty answer skips one."""
+    from turnout.advice import entries, text
+    from turnout.advice.questions import QUESTIONS
+
+    for name, question in QUESTIONS.items():
+        while getattr(spec.answers, name) is None:
+            err.print(*text.asking(question), sep="\n", markup=False)
+            answer = typer.prompt(name, default="", show_default=False, err=True).strip()
+            if not answer:
+                break
+            try:
+                spec = entries.with_answers(spec, {name: answer})
+            except UserError as error:
+                err.print(str(error), markup=False)
+    return spec
 
 
 @app.command()
@@ -493,6 +727,8 @@ def demo(
 
 def follow_run(model, platform, execution: str, *, quiet: bool = False):
     """Show a run's progress until it ends: bars on a terminal, one line per step elsewhere. Return runs.Followed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from turnout import runs
 
     with Progress(
@@ -548,7 +784,7 @@ def main() -> None:
     """Entry point: expected failures become one line and an exit code."""
     try:
         app()
-    except (UserError, LocalCloudError) as error:
+    except UserError as error:
         err.print(f"turnout: {error}", markup=False)
         sys.exit(EXIT_RUN_FAILED if isinstance(error, RunFailed) else EXIT_FAILED)
     except ClientError as error:
@@ -586,19 +822,14 @@ def _edited(path: Path, model: str, mode: str) -> str:
 def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffic: int | None):
     """Return plans for one model or for all; with a mode, as if the file said so."""
     from turnout import plan as planning
-    from turnout.config import UnknownStage
-    from turnout.config import stage as stage_named
     from turnout.config.archive import model_version
     from turnout.switching import situation
 
     written = _load(config).models
     specs = written if mode is None else _load(config, _edited(config, model, mode)).models
-    if model is not None and model not in specs:
-        raise UserError(f"There is no model '{model}' in {config}.", f"There are: {', '.join(specs)}.")
-    try:
-        staged = stage_named(stage)
-    except UnknownStage as error:
-        raise UserError(f"{error}.") from error
+    if model is not None:
+        _named(specs, model, config)
+    staged = _stage(stage)
     if model is None:
         now = situation.everything(stage, specs)
         versions = {name: model_version(specs[name]) for name in now if name in specs}
@@ -606,6 +837,22 @@ def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffi
     assumed = None if mode is None else written[model].mode
     now = situation.look(stage, model, specs[model], assumed=assumed)
     return [planning.plan_model(specs[model], now, staged, requests=traffic, version=model_version(specs[model]))]
+
+
+def _named(specs, model: str, config: Path):
+    """Return the entry of a model. Raises UserError, naming those that there are."""
+    if model not in specs:
+        raise UserError(f"There is no model '{model}' in {config}.", f"There are: {', '.join(specs)}.")
+    return specs[model]
+
+
+def _stage(name: str):
+    from turnout.config import UnknownStage, stage
+
+    try:
+        return stage(name)
+    except UnknownStage as error:
+        raise UserError(f"{error}.") from error
 
 
 def _print_plans(plans, *, whole: bool) -> None:

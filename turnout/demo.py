@@ -232,7 +232,28 @@ class Demo:
         self.console.print(table)
         self.console.print("A lookup's answer:")
         self.console.print_json(data=self.lookup)
+        self._bill()
         self.console.print(f"Every step was verified; {left}.")
+
+    def _bill(self) -> None:
+        """Show what a month of this would cost in AWS, by the rows of the run, for every mode."""
+        from datetime import date
+
+        from turnout import config, prices
+        from turnout.cost import fleets, text
+
+        spec = config.load(WORK / "models.yaml", root=ROOT).models[MODEL]
+        table, stage = prices.load(), config.stage(STAGE)
+        priced = fleets.fleet({MODEL: spec}, stage, table, date.today(), entities=self.report["rows_scored"])
+        (model,) = priced.models
+        check("a known price for each line of the bill", model.own.complete, model.own.missing)
+        self.console.print("\nWhat a month of this would cost in AWS, by list prices:")
+        for line in text.side_by_side(model):
+            self.console.print(line, markup=False)
+        rows, requests = self.report["rows_scored"], model.work.requests
+        self.console.print(
+            f"{rows:,} rows a run as here, {requests:,.0f} requests assumed; `turnout cost {MODEL}` says all.\n"
+        )
 
     def _transform_jobs(self) -> set[str]:
         import boto3

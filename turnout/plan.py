@@ -1,18 +1,19 @@
 """What a deploy would change, model by model: the entry in the file against what is deployed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from handlers.contract.answering import LOST_ANSWERS, refuse_loss, refuse_silence, takes_the_model_away
 from handlers.contract.modes import ServingMode
-from turnout import cost
+from turnout import cost, prices
 from turnout.config.capabilities import SCORES_IN_BATCH, FamilyName, endpoint_of, realtime_instances
 from turnout.config.containers import endpoint_of_model
 from turnout.config.samples import unproved
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
-from turnout.cost import Cost, Workload
+from turnout.cost import Bill, Workload
+from turnout.cost.differences import Difference
 from turnout.switching.clients import CALLERS, Notice, Recent, notice, outcomes, percent
 from turnout.switching.parts import MAKEUP
 from turnout.switching.standing import as_deployed
@@ -55,10 +56,17 @@ class Plan:
     warnings: tuple[str, ...] = ()
     transition: Transition | None = None
     notice: Notice | None = None
-    cost_before: Cost | None = None
-    cost_after: Cost | None = None
+    cost_before: Bill | None = None
+    cost_after: Bill | None = None
     workload: Workload | None = None
     refusal: str | None = None  # why `turnout switch` would not write this
+
+    @property
+    def difference(self) -> Difference | None:
+        """What the plan does to the bill; None where there is nothing before to compare with."""
+        if self.cost_before is None or self.cost_after is None:
+            return None
+        return Difference(self.model, self.cost_before, self.cost_after)
 
     def to_body(self) -> dict[str, Any]:
         return {
@@ -75,6 +83,7 @@ class Plan:
             "cost": {
                 "before": self.cost_before and self.cost_before.to_body(),
                 "after": self.cost_after and self.cost_after.to_body(),
+                "difference": self.difference and self.difference.to_body(),
                 "assumptions": list(self.workload.notes) if self.workload else [],
             },
         }
@@ -104,7 +113,7 @@ def plan_model(
     """Return the plan of one entry. `requests` a month override what the front door counted; `version` is that of the
     model that a deploy would bring, None where it is not known.
     """
-    work = workload(spec, now, requests)
+    work, table = workload(spec, now, requests), prices.load()
     if now.mode is None:
         return _creation(spec, now, stage, work)
     change = _change(spec, now, stage, version)
@@ -117,9 +126,9 @@ def plan_model(
         notes=_notes(spec, now),
         warnings=_warnings(spec, stage),
         transition=change.transition,
-        notice=change.notice(now.recent, cost.live_usd(spec.hybrid.fallback, spec, stage, work)),
-        cost_before=cost.estimate(now.mode, change.standing, stage, work),
-        cost_after=cost.estimate(spec.mode, spec, stage, work),
+        notice=change.notice(now.recent, cost.live_usd(spec.hybrid.fallback, spec, stage, work, table)),
+        cost_before=cost.bill(now.mode, change.standing, stage, work, table),
+        cost_after=cost.bill(spec.mode, spec, stage, work, table),
         workload=work,
         refusal=change.refusal(now.recent) if now.deployed else None,
     )
@@ -129,7 +138,7 @@ def _creation(spec: ModelSpec, now: Situation, stage: Stage, work: Workload) -> 
     first = "Lookups answer 409 not_scored_yet until a run has published; start one with `turnout run`."
     notes = _notes(spec, now) + ((first,) if CALLERS[spec.mode].looks_up else ())
     clients = f"{CALLERS[spec.mode].sentence} {CALLERS[spec.mode].watch}".strip()
-    after = cost.estimate(spec.mode, spec, stage, work)
+    after = cost.bill(spec.mode, spec, stage, work, prices.load())
     return Plan(
         spec.name, "create", None, spec.mode, clients, notes, _warnings(spec, stage), cost_after=after, workload=work
     )
@@ -242,29 +251,20 @@ def _is_fresh(spec: ModelSpec, now: Situation, version: str | None) -> bool | No
 
 def workload(spec: ModelSpec, now: Situation, requests: int | None) -> Workload:
     """Return what costs rest on: measured where there is something to measure, and each figure says which it is."""
-    work = cost.workload_of(spec)
-    notes = []
+    figures: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     if requests is not None:
-        work = replace(work, requests=requests)
-        notes.append(f"{requests:,} requests a month (as given)")
+        figures["requests"], origins["requests"] = requests, "as given"
     elif now.recent is not None and now.recent.requests:
-        work = replace(work, requests=now.recent.a_month)
-        notes.append(f"{work.requests:,} requests a month (counted over {now.recent.days} days)")
-    else:
-        notes.append(f"{work.requests:,} requests a month (assumed; --traffic says otherwise)")
-    coverage = now.recent.coverage if now.recent else None
-    if coverage is not None:
-        work = replace(work, covered=coverage)
-    notes.append(f"{work.covered:.1%} of them have a score ({'measured' if coverage is not None else 'assumed'})")
+        figures["requests"], origins["requests"] = now.recent.a_month, f"counted over {now.recent.days} days"
+    if now.recent is not None and now.recent.coverage is not None:
+        figures["covered"], origins["covered"] = now.recent.coverage, "measured"
     if now.rows is not None:
-        work = replace(work, rows=now.rows)
-    notes.append(f"{work.rows:,} rows a run ({'newest generation' if now.rows is not None else 'assumed'})")
+        figures["entities"], origins["entities"] = now.rows, "newest generation"
     if now.run_minutes is not None:
-        work = replace(work, transform_minutes=round(now.run_minutes, 1))
-    measured = "as long as the last run took" if now.run_minutes is not None else "assumed"
-    notes.append(f"{work.transform_minutes:g} paid minutes a run ({measured})")
-    notes.append(f"{work.model_seconds:g} s of the model a request (assumed)")
-    return replace(work, notes=tuple(notes))
+        figures["transform_minutes"] = round(now.run_minutes, 1)
+        origins["transform_minutes"] = "as long as the last run took"
+    return cost.measured(cost.workload_of(spec), origins, **figures)
 
 
 def _notes(spec: ModelSpec, now: Situation) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """`make demo` is the first thing a newcomer runs; the suite runs it too."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from handlers.contract.modes import AVAILABLE, ServingMode
 from tests.integration.conftest import ROOT
 from turnout.local import control
 
@@ -26,4 +28,8 @@ def test_the_demo_verifies_every_step_and_leaves_nothing_running():
     for claim in ("→ 409", "mode: batch   becomes   mode: precompute", "rows quarantined", '"source": "precomputed"'):
         assert claim in ended.stdout, claim
     assert "nothing is left running" in ended.stdout
+    *_, bill = ended.stdout.partition("What a month of this would cost in AWS")
+    amounts = re.search(r"^a month +(.+)$", bill, re.M)[1].split()
+    assert len(amounts) == len(AVAILABLE)
+    assert amounts[list(ServingMode).index(ServingMode.PRECOMPUTE)].startswith("*")  # what the demo switched to
     assert control.processes(ROOT / ".turnout/demo/cloud") == []

@@ -135,3 +135,13 @@ def test_the_real_command_line_synthesises_with_cdks_own_validation(tmp_path: Pa
     report = json.loads((tmp_path / "out" / "validation-report.json").read_text())
     assert report["pluginReports"] == []
     assert len(list((tmp_path / "out").glob("*.template.json"))) == 6
+
+
+def test_a_mode_that_contradicts_its_answers_is_told_at_synth_and_stops_it_where_strict(tmp_path: Path):
+    contradiction = entry("churn", mode="batch") + "    answers: {consumption: waits}\n"
+    loose = run_app(tmp_path, config=configuration(tmp_path, contradiction))
+    assert loose.returncode == 0, loose.stderr
+    assert "warning: model 'churn', key 'mode': mode 'batch' contradicts `answers`" in loose.stderr
+    strict = run_app(tmp_path, config=configuration(tmp_path, contradiction + "    strict: true\n"))
+    assert strict.returncode == 1
+    assert "(files-answer-nobody)" in strict.stderr

@@ -85,7 +85,10 @@ def main_exit_code(monkeypatch, *arguments) -> int:
 
 @pytest.mark.parametrize(
     "command",
-    ["validate", "plan", "switch", "run", "runs", "predict", "generations", "rollback", "status", "local"],
+    [
+        *("validate", "plan", "cost", "advise", "report", "prices", "switch", "run", "runs", "predict"),
+        *("generations", "refresh", "rollback", "status", "local"),
+    ],
 )
 def test_every_command_explains_itself(command):
     result = call(command, "--help")

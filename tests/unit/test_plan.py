@@ -100,7 +100,7 @@ def test_another_fallback_is_a_transition_with_its_own_bills_and_answers():
     assert "2.7 % had another key and would get 202 and the prediction later" in plan.notice.sentence
     assert "as before" not in plan.clients
     before, after = ({line.what for line in each.lines} for each in (plan.cost_before, plan.cost_after))
-    assert "results in S3" in after - before
+    assert "answers in S3: PUT" in after - before
     assert " before, " in text(plan, whole=False)
 
 
@@ -119,7 +119,7 @@ def test_what_a_model_runs_on_is_a_transition_to_another_endpoint(mode, before, 
     assert created.startswith("another ")
     assert removed.startswith("the old ")
     assert not plan.transition.instant
-    assert plan.cost_before.usd < plan.cost_after.usd or plan.cost_before.lines != plan.cost_after.lines
+    assert plan.cost_before.monthly < plan.cost_after.monthly or plan.cost_before.lines != plan.cost_after.lines
     assert "as before" in plan.clients
 
 
@@ -192,23 +192,41 @@ def test_plans_come_in_the_order_of_names():
 def test_a_switch_says_what_clients_would_have_noticed_and_what_it_costs():
     plan = planned("precompute", "hybrid")
     assert "97.3 % of the last 7 days' 1,000 requests" in plan.notice.sentence
-    assert plan.cost_after.usd > plan.cost_before.usd
+    assert plan.cost_after.monthly > plan.cost_before.monthly
     assert plan.workload.requests == 4343
     assert plan.workload.notes[0] == "4,343 requests a month (counted over 7 days)"
-    assert plan.workload.notes[1] == "97.3% of them have a score (measured)"
+    assert "97.3% of the requests have a score (measured)" in plan.workload.notes
+
+
+def test_a_switch_says_by_how_much_the_bill_moves_and_which_parts_move_it():
+    plan = planned("precompute", "realtime")
+    found = plan.difference
+    assert found.usd == pytest.approx(plan.cost_after.monthly - plan.cost_before.monthly)
+    said = " ".join(text(plan, whole=False).split())
+    assert f"changes: +${found.usd:,.2f} a month" in said
+    assert "endpoint +$8" in said
+    assert f"${plan.cost_after.once:,.2f} once" in said
+    assert plan.to_body()["cost"]["difference"]["usd"] == round(found.usd, 2)
+    cheaper = " ".join(text(planned("realtime", "precompute"), whole=False).split())
+    assert f"changes: −${found.usd:,.2f} a month (−9" in cheaper
+
+
+def test_a_plan_that_changes_no_bill_says_nothing_of_a_difference():
+    assert "changes:" not in text(planned("precompute", "precompute"), whole=False)
+    assert plan_model(spec("batch"), Situation(), DEV).to_body()["cost"]["difference"] is None
 
 
 def test_what_was_measured_stands_in_for_what_is_assumed():
     seen = now("batch", Recent(), rows=23_470, run_minutes=3.04)
     plan = plan_model(spec("precompute"), seen, DEV, requests=12)
-    assert plan.workload.notes == (
+    assert set(plan.workload.notes) > {
         "12 requests a month (as given)",
-        "95.0% of them have a score (assumed)",
+        "95.0% of the requests have a score (assumed)",
         "23,470 rows a run (newest generation)",
-        "3 paid minutes a run (as long as the last run took)",
+        "3 paid minutes a run on one instance (as long as the last run took)",
         "0.1 s of the model a request (assumed)",
-    )
-    assert plan.workload.rows == 23_470
+    }
+    assert plan.workload.entities == 23_470
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from handlers.contract.modes import AVAILABLE
+from handlers.contract.payloads import words
+from handlers.contract.predictions import MAX_REQUEST_BYTES
 from turnout import __version__
-from turnout.config import images, instances, schedules
+from turnout.config import answers, images, instances, schedules
 from turnout.config.capabilities import (
     BATCH_TRANSFORM,
     ENDPOINT,
@@ -56,6 +58,7 @@ MAX_COLUMN_NAME = 255
 MAX_VARIABLES = 16
 MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
 ROUTES_PER_MODEL, MAX_ROUTES = 5, 300
+FRONT_DOOR_SECONDS = 30  # after which the HTTP API gives up, and with it the front door
 
 _BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,255}", re.ASCII)
@@ -70,6 +73,9 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+", re.ASCII)
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing to mend; `path` leads to its key inside the model's entry."""
@@ -78,7 +84,7 @@ class Finding:
     reason: str
     remedy: str
     link: str | None = None
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
 
 Findings = Iterator[Finding]
@@ -87,6 +93,11 @@ Findings = Iterator[Finding]
 def check_model(spec: ModelSpec) -> list[Finding]:
     """Return everything that is wrong with one model's entry."""
     return [finding for rule in RULES for finding in rule(spec)]
+
+
+def check_mode(spec: ModelSpec) -> list[Finding]:
+    """Return what is wrong with the entry's mode, of an entry whose other settings have been checked."""
+    return [finding for rule in MODE_RULES for finding in rule(spec)]
 
 
 def check_name(name: str) -> Findings:
@@ -434,6 +445,38 @@ def _what_the_endpoint_lacks(spec: ModelSpec) -> Findings:
         yield Finding(("image",), reason, "Use an image for CPUs, or mode realtime.", family.link, "warning")
 
 
+def _traffic(spec: ModelSpec) -> Findings:
+    """Refuse a mode that could not serve the traffic that is declared: each request would fail."""
+    family, traffic = endpoint_of(spec) or FAMILIES["transform"], spec.traffic
+    at_once = family.section in ("realtime", "serverless")
+    if (latency := traffic.model_latency) is not None:
+        longest = min(family.max_seconds, FRONT_DOOR_SECONDS) if at_once else family.max_seconds
+        if latency.total_seconds() > longest:
+            who = "the front door waits" if longest < family.max_seconds else f"{family.what} is given"
+            reason = f"the model takes {latency.total_seconds():g} s for a request, and {who} {longest} s"
+            remedy = "Use mode async, whose answers are fetched later." if at_once else "Make requests smaller."
+            yield Finding(("traffic", "model_latency"), reason, remedy, family.link)
+    most = min(family.max_body_bytes, MAX_REQUEST_BYTES) if at_once else family.max_body_bytes
+    if traffic.payload_kb is not None and traffic.payload_kb * 1000 > most:
+        reason = f"a request has {traffic.payload_kb:,.0f} KB, and {family.what} gets {words(most)} at most"
+        remedy = "Use mode async, which takes uploads." if at_once else "Send less in one request."
+        yield Finding(("traffic", "payload_kb"), reason, remedy, family.link)
+
+
+def _answers(spec: ModelSpec) -> Findings:
+    """Report a mode, or a schedule, that goes against what the entry answers to the advisor's questions."""
+    severity: Severity = "error" if spec.strict else "warning"
+    if broken := answers.against(spec):
+        fitting = ", ".join(dict.fromkeys(way.mode.value for way in answers.fitting(spec)))
+        remedy = f"Use {fitting}" if fitting else "No mode that this release deploys meets all answers: change one"
+        for rule in broken:
+            reason = f"mode {str(answers.serving(spec))!r} contradicts `answers`: {rule.because} ({rule.id})"
+            yield Finding(("mode",), reason, f"{remedy}; `turnout advise {spec.name}` says why.", None, severity)
+    elif SCORES_IN_BATCH[spec.mode] and (reason := answers.too_seldom(spec)):
+        remedy = "Run more often, or let `answers.freshness` say that older ones do."
+        yield Finding(("schedule",), reason, remedy, None, severity)
+
+
 def _places(spec: ModelSpec) -> Findings:
     if spec.artifact is not None:
         yield from _s3(("artifact",), spec.artifact, ".tar.gz", "s3://bucket/path/model.tar.gz", CONTAINER)
@@ -543,7 +586,12 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _freshness,
     _refresh,
     _what_the_endpoint_lacks,
+    _traffic,
+    _answers,
     _places,
     _environment,
     _tags,
 )
+
+#: Those of them that refuse a mode, whatever else the entry holds.
+MODE_RULES: tuple[Callable[[ModelSpec], Findings], ...] = (_mode, _schedule, _what_the_endpoint_lacks, _traffic)

@@ -35,6 +35,37 @@ def parse_duration(value: Any) -> Any:
     raise refuse(f"{quote(value)} is not a duration", "Write a whole number and s, m, h or d, such as 90s, 36h or 7d.")
 
 
+LATENCY_FORM = r"^[0-9]{1,6}(ms|s|m)$"
+
+
+def parse_latency(value: Any) -> Any:
+    """Turn `120ms` into a timedelta. Raises ValueError that says which forms are accepted."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,6})(ms|s|m)", value, re.ASCII)):
+        return timedelta(milliseconds=int(match[1]) * {"ms": 1, "s": 1000, "m": 60_000}[match[2]])
+    raise refuse(f"{quote(value)} is not a latency", "Write a whole number and ms, s or m, such as 120ms or 2s.")
+
+
+WAIT_FORM = r"^[0-9]{1,6}(ms|s|m|h|d)$"
+
+
+def parse_wait(value: Any) -> Any:
+    """Turn `300ms` or `6h` into a timedelta. Raises ValueError that says which forms are accepted."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,6})(ms|s|m|h|d)", value, re.ASCII)):
+        sizes = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+        return timedelta(milliseconds=int(match[1]) * sizes[match[2]])
+    remedy = "Write a whole number and ms, s, m, h or d, such as 300ms or 6h."
+    raise refuse(f"{quote(value)} is not a time", remedy)
+
+
+def parse_freshness(value: Any) -> Any:
+    """Turn `now` into no time at all, and other texts as `parse_wait` does."""
+    return timedelta(0) if value == "now" else parse_wait(value)
+
+
 def format_duration(value: timedelta) -> str:
     """Return a duration in the form that `parse_duration` reads, in its largest whole unit."""
     seconds = int(value.total_seconds())
@@ -42,6 +73,13 @@ def format_duration(value: timedelta) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def format_wait(value: timedelta) -> str:
+    """Return a time in the form that `parse_wait` reads, and no time at all as `now`."""
+    if value % timedelta(seconds=1):
+        return f"{value // timedelta(milliseconds=1)}ms"
+    return format_duration(value) if value else "now"
 
 
 def expand_schedule(value: Any) -> Any:
@@ -84,6 +122,19 @@ def expand_features(value: Any) -> Any:
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION_FORM)]),
+]
+Latency = Annotated[
+    timedelta,
+    BeforeValidator(parse_latency, json_schema_input_type=Annotated[str, Field(pattern=LATENCY_FORM)]),
+]
+Wait = Annotated[
+    timedelta, BeforeValidator(parse_wait, json_schema_input_type=Annotated[str, Field(pattern=WAIT_FORM)])
+]
+Freshness = Annotated[
+    timedelta,
+    BeforeValidator(
+        parse_freshness, json_schema_input_type=Annotated[str, Field(pattern=WAIT_FORM.replace("^", "^now$|^"))]
+    ),
 ]
 TransformInstance = Annotated[str, Field(json_schema_extra={"instances": "transform"})]
 EndpointInstance = Annotated[str, Field(json_schema_extra={"instances": "endpoint"})]
@@ -358,6 +409,65 @@ class TieredSpec(Strict):
     light: Literal["realtime", "serverless"] = Field("serverless", description="How the light model is served.")
 
 
+class TrafficSpec(Strict):
+    """What is expected of the model: `turnout cost` and `turnout advise` reckon with it and assume the rest."""
+
+    requests_per_month: int | None = Field(None, ge=0, description="Requests for predictions a month.")
+    peak_per_second: float | None = Field(None, ge=0, description="Requests a second at the peak; assumed: ten means.")
+    payload_kb: float | None = Field(None, ge=0, description="Size of one request in KB; assumed: 1.")
+    answer_kb: float | None = Field(None, ge=0, description="Size of one answer in KB; assumed: 0.5.")
+    model_latency: Latency | None = Field(
+        None, description="Time that the model takes for one request, such as `120ms`; assumed: 100ms."
+    )
+    entities: int | None = Field(None, ge=0, description="Rows that one run scores; assumed: 100,000.")
+    runs_per_month: float | None = Field(
+        None, ge=0, description="Runs a month; left out: as the schedule says, or 30.4 where it says none."
+    )
+    run_duration: Duration | None = Field(
+        None, description="Time that each instance of one transform job is paid for; left out: from `entities`."
+    )
+    changed_fraction: float | None = Field(
+        None, ge=0, le=1, description="Share of the scores that differ from those of the run before; assumed: all."
+    )
+    covered: float | None = Field(
+        None, ge=0, le=1, description="Share of the requests whose key has a score; assumed: 0.95."
+    )
+    keys: Literal["numbers", "ids", "uuids"] | None = Field(
+        None, description="What keys look like, which decides how many share an item; assumed: `ids`."
+    )
+    score_bytes: float | None = Field(
+        None, ge=0, description="Size of one score, compressed among others; assumed: 7.8 (a float), or 4 in `float32`."
+    )
+
+
+class AnswersSpec(Strict):
+    """What is asked of the model: five questions and two more, each with what the answers mean in docs/advice.md.
+
+    `turnout advise` finds the mode from them, and a mode that contradicts them is a warning, or an error with
+    `strict: true`.
+    """
+
+    freshness: Freshness | None = Field(
+        None, description="How old a prediction may be when it is used, such as `5m`, `6h` or `7d`; `now`: not at all."
+    )
+    input: Literal["stored", "mostly-stored", "request", "upload", "stream"] | None = Field(
+        None, description="Where the inputs come from."
+    )
+    consumption: Literal["waits", "later", "whole-set", "stream"] | None = Field(
+        None, description="How predictions are used."
+    )
+    cost: Literal["high", "medium", "low"] | None = Field(None, description="How much the bill matters.")
+    failure: Literal["last-answer", "retry", "default", "must-answer"] | None = Field(
+        None, description="What happens if a prediction cannot be made."
+    )
+    traffic_shape: Literal["steady", "bursty", "periodic", "mixed"] | None = Field(
+        None, description="How requests come."
+    )
+    latency: Wait | None = Field(
+        None, description="How long it may take from asking to having the answer, such as `300ms`, `5s` or `6h`."
+    )
+
+
 ScheduleText = Annotated[str, Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\)|on-new-data)$")]
 Schedule = Annotated[ScheduleSpec, BeforeValidator(expand_schedule, json_schema_input_type=ScheduleText | ScheduleSpec)]
 Key = Annotated[
@@ -459,6 +569,9 @@ class ModelSpec(Strict):
     hybrid: HybridSpec = Field(HybridSpec.model_construct(), description="Settings of mode `hybrid`.")
     streaming: StreamingSpec = Field(StreamingSpec.model_construct(), description="Settings of mode `streaming`.")
     tiered: TieredSpec = Field(TieredSpec.model_construct(), description="Settings of mode `tiered`.")
+    traffic: TrafficSpec = Field(TrafficSpec.model_construct(), description="What is expected of the model.")
+    answers: AnswersSpec = Field(AnswersSpec.model_construct(), description="What is asked of the model.")
+    strict: bool = Field(False, description="Whether a mode that contradicts `answers` is refused, not only warned of.")
 
 
 class SchemaSpec(Strict):

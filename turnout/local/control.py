@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from turnout.errors import UserError
 from turnout.local.faults import TIME_SCALE
 from turnout.local.sagemaker.artifact import remove
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAGEMAKER_SDK_SETTINGS = Path(__file__).with_name("sagemaker_sdk.yaml")
 
 
-class LocalCloudError(RuntimeError):
+class LocalCloudError(UserError):
     """The local cloud could not do what was asked; the message says which log to read where one helps."""
 
 

@@ -1,9 +1,10 @@
 """A plan as text for people: lines of at most 80 columns."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from turnout.cost import Cost, Line
+from turnout.cost import Bill, Line
+from turnout.cost.differences import CENT, Difference, signed
 from turnout.plan import Plan
 from turnout.switching.parts import EXPERIENCE
 from turnout.switching.transitions import Transition, spell
@@ -56,14 +57,35 @@ def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
     changed = before is not None and (plan.transition is not None or before.lines != after.lines)
     was = f"{total(before)} before, " if changed else ""
     yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} (us-east-1 list prices)")
+    if was:
+        yield from _labelled("changes", _difference(plan.difference))
     if not whole:
         return
     for each in ([before] if was else []) + [after]:
         yield from _labelled("", f"{each.mode}:")
-        for line in each.lines:
+        shown, rest = of_weight(each.lines)
+        for line in shown:
             yield from _bill(line)
+        if rest:
+            small = sum(line.usd for line in rest)
+            yield from _labelled("", f"{small:>10,.2f}  {len(rest)} lines of less than a cent", hang=12)
     if plan.workload is not None:
         yield from _labelled("rests on", "; ".join(plan.workload.notes))
+
+
+def _difference(found: Difference) -> str:
+    """Return what a plan does to the bill: by how much, by which parts, and what it costs once."""
+    percent = f" ({found.percent})" if found.percent else ""
+    parts = ", ".join(f"{part} {signed(after - before)}" for part, before, after in found.parts())
+    once = f"; {'' if found.once >= CENT else 'less than '}${max(found.once, 0.01):,.2f} once" if found.once else ""
+    return f"{signed(found.usd)} a month{percent}{': ' if parts else ''}{parts}{once}"
+
+
+def of_weight(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the monthly lines that are worth a cent or of unknown price, and the others."""
+    monthly = [line for line in lines if line.kind == "monthly"]
+    shown = [line for line in monthly if line.usd is None or line.usd >= 0.01]
+    return shown, [line for line in monthly if line not in shown]
 
 
 def _bill(line: Line) -> Iterator[str]:
@@ -72,11 +94,11 @@ def _bill(line: Line) -> Iterator[str]:
     yield from _labelled("", f"{amount:>10}  {line.what}: {line.how}{doubt}", hang=12)
 
 
-def total(cost: Cost) -> str:
+def total(bill: Bill) -> str:
     """Return a bill's sum as text that says when a part of it has no known price."""
-    at_least = "" if cost.complete else "at least "
-    about = "about " if cost.complete and cost.unsure else ""
-    return f"{at_least}{about}${cost.usd:,.2f}"
+    at_least = "" if bill.complete else "at least "
+    about = "about " if bill.complete and bill.unsure else ""
+    return f"{at_least}{about}${bill.monthly:,.2f}"
 
 
 def _labelled(label: str, text: str, *, hang: int = 0) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from handlers.contract import metrics
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.payloads import words
-from turnout import cost
+from turnout import cost, prices
 from turnout.config import STAGES
 from turnout.config.capabilities import FAMILIES, MAX_SERVERLESS_ENDPOINTS, SERVERLESS_POOL
 from turnout.config.shape import inner, members
@@ -28,10 +28,9 @@ def row(start):
 
 @pytest.mark.parametrize("mode", sorted(AVAILABLE))
 def test_every_mode_has_its_row_with_what_it_costs(mode):
-    lines = cost.estimate(ServingMode(mode), SPEC, STAGES["dev"], cost.workload_of(SPEC)).lines
-    usd = sum(line.usd for line in lines if not line.what.startswith(("front door", "polls", "results")))
+    usd = cost.bill(ServingMode(mode), SPEC, STAGES["dev"], cost.workload_of(SPEC), prices.load()).monthly
     most = float(re.findall(r"\$([0-9.]+)", row(f"`{mode}`")[-1])[-1])
-    assert most == pytest.approx(usd, rel=0.3, abs=0.06), "the page rounds, and no more"
+    assert most == pytest.approx(usd, rel=0.02), "the page rounds, and no more"
 
 
 def test_limits_are_those_of_the_capability_table():

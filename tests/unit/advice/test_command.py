@@ -1,0 +1,108 @@
+"""`turnout advise`: from the file, from flags, by asking; and what `validate` says of a contradiction."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from turnout import cli
+
+FILE = """\
+models:
+  churn:
+    mode: realtime
+    schedule: rate(1 day)
+    key: id
+    features: [x]
+    code: code
+    answers: {freshness: 1d, input: stored, consumption: waits, latency: 200ms}
+  silent: {mode: batch, schedule: rate(1 day), key: id, features: [x], code: code}
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "models.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str, given: str | None = None):
+    return CliRunner().invoke(cli.app, ["advise", *arguments], input=given, catch_exceptions=False)
+
+
+def advice(*arguments: str):
+    return json.loads(call(*arguments, "--json").stdout)
+
+
+def test_a_fleet_shows_what_each_model_has_and_should_have():
+    found = {each["model"]: each for each in advice()}
+    assert (found["churn"]["mode"], found["churn"]["advised"]) == ("realtime", "precompute")
+    assert found["churn"]["saves_usd"] > 50
+    assert found["silent"]["advised"] is None
+    shown = call().stdout
+    assert "churn: use precompute: realtime is out, because callers have a key" in " ".join(shown.split())
+    assert "silent: no question is answered" in shown
+
+
+def test_one_model_shows_reasons_costs_what_changes_it_and_lines():
+    shown = call("churn").stdout
+    for part in (
+        "keeps every promise",
+        "(input-stored)",
+        "What would change it:",
+        "Paste into models.yaml:",
+        "mode: prec",
+    ):
+        assert part in shown
+    body = advice("churn")
+    assert body["lines"][2] == "    mode: precompute"
+    assert {"input", "freshness"} <= {change["what"] for change in body["changes"]}
+    assert body["unanswered"] == ["cost", "failure", "traffic_shape"]
+
+
+def test_flags_go_before_the_file():
+    assert advice("churn", "--freshness", "now", "--input", "request")["advised"] == "realtime"
+
+
+def test_flags_alone_advise_on_a_model_that_is_not_in_the_file(project):
+    (project / "models.yaml").unlink()
+    body = advice("--input", "stored", "--consumption", "whole-set", "--freshness", "7d")
+    assert (body["mode"], body["advised"]) == (None, "batch")
+    assert body["lines"][:4] == ["models:", "  my-model:", "    mode: batch", "    schedule: rate(7 days)"]
+
+
+def test_traffic_decides_between_modes_that_do():
+    flags = ("--input", "request", "--consumption", "waits", "--latency", "30s", "--cost", "high")
+    assert advice(*flags, "--traffic", "1000")["advised"] == "serverless"
+    assert advice(*flags, "--traffic", "300000000")["advised"] == "realtime"
+
+
+def test_questions_are_asked_until_they_are_answered_or_skipped():
+    result = call("churn", "--ask", "--json", given="cheap\nlow\n\nsteady\n")
+    assert result.exit_code == 0
+    assert "'cheap' is not one of high, medium, low" in result.stderr
+    assert "What if a prediction cannot be made?" in result.stderr
+    assert "How old may" not in result.stderr
+    body = json.loads(result.stdout[result.stdout.index("{") :])  # the runner shows what was typed before it
+    assert body["unanswered"] == ["failure"]
+    assert (body["answers"]["cost"], body["answers"]["traffic_shape"]) == ("low", "steady")
+
+
+def test_a_wrong_flag_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["turnout", "advise", "--latency", "soon"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "'soon' is not a time" in capsys.readouterr().err
+
+
+def test_validate_warns_of_a_contradiction_and_refuses_it_where_strict(project):
+    loose = CliRunner().invoke(cli.app, ["validate"])
+    assert loose.exit_code == 0
+    assert "input-stored" in loose.stderr
+    (project / "models.yaml").write_text(FILE.replace("    answers:", "    strict: true\n    answers:"))
+    strict = CliRunner().invoke(cli.app, ["validate"])
+    assert strict.exit_code == 1
+    assert "input-stored" in strict.stderr

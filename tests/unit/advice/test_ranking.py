@@ -1,0 +1,159 @@
+"""Modes in order: nothing illegal and nothing that breaks a promise is advised, whatever it saves."""
+
+import dataclasses
+import random
+
+import pytest
+
+from tests.unit.advice.examples import ALL, Example
+from turnout import prices
+from turnout.advice import changing, entries, ranking
+from turnout.advice.questions import QUESTIONS
+from turnout.config import STAGES, answers, legality, load
+from turnout.config.specs import ModelSpec
+from turnout.errors import UserError
+
+DEV, TABLE = STAGES["dev"], prices.load()
+
+
+def spec(said=None, **settings) -> ModelSpec:
+    whole = {"name": "churn", "mode": "batch", "schedule": "rate(1 day)", "key": "id", "features": ["x"]}
+    return ModelSpec.model_validate(whole | settings | {"answers": said or {}})
+
+
+def advise(said=None, **settings) -> ranking.Advice:
+    return ranking.advise(spec(said, **settings), DEV, TABLE)
+
+
+def anything(number: int):
+    """Yield entries with answers and traffic drawn at random but always the same."""
+    drawn = random.Random(66)
+    for _ in range(number):
+        said = {
+            name: question.answer(drawn.choice(list(question.choices)))
+            for name, question in QUESTIONS.items()
+            if drawn.random() < 0.8
+        }
+        traffic = {"requests_per_month": int(10 ** drawn.uniform(1, 9)), "payload_kb": 10 ** drawn.uniform(-1, 5)}
+        traffic |= {"model_latency": f"{int(10 ** drawn.uniform(0, 5.5))}ms"}
+        yield spec(said, traffic=traffic, hybrid={"fallback": drawn.choice(["realtime", "serverless", "async"])})
+
+
+def test_what_is_advised_is_legal_and_breaks_no_promise_though_it_saved():
+    advised = 0
+    for entry in anything(300):
+        best = ranking.advise(entry, DEV, TABLE).best
+        if best is None:
+            continue
+        advised += 1
+        made = ranking.with_settings(entry, best.settings)
+        assert [each for each in legality.check_model(made) if each.severity == "error"] == []
+        assert answers.against(made) == []
+        assert answers.serving(made) == best.serving
+        assert answers.too_seldom(made) is None or best.mode.value not in ("batch", "precompute", "hybrid")
+    assert advised > 50
+
+
+def test_cheaper_modes_that_break_a_promise_stand_behind():
+    advice = advise({"input": "request", "consumption": "waits", "cost": "high", "latency": "300ms"})
+    assert str(advice.best.serving) == "realtime"
+    cheaper = [each for each in advice.options if not each.refused and each.bill.monthly < advice.best.bill.monthly]
+    assert {"serverless", "precompute"} <= {each.mode.value for each in cheaper}
+    assert not any(each.open for each in cheaper)
+
+
+def test_a_request_that_the_front_door_cannot_wait_for_leaves_async():
+    said = {"freshness": "now", "input": "request", "cost": "high"}
+    advice = advise(said, traffic={"model_latency": "40s", "requests_per_month": 10})
+    assert advice.best.mode == "async"
+    assert {each.mode.value for each in advice.options if each.refused} >= {"realtime", "serverless"}
+
+
+def test_a_mode_with_an_unknown_price_is_never_the_cheapest():
+    said = {"input": "request", "consumption": "waits", "cost": "high", "latency": "30s"}
+    assert advise(said).best.mode == "serverless"
+    key = "sagemaker_serverless.2048"
+    without = dataclasses.replace(TABLE, entries={name: price for name, price in TABLE.entries.items() if name != key})
+    assert ranking.advise(spec(said), DEV, without).best.mode == "realtime"
+
+
+def test_environments_that_are_kept_warm_serve_within_a_second():
+    said = {"input": "request", "consumption": "waits", "latency": "300ms"}
+    traffic = {"model_latency": "100ms", "peak_per_second": 20}
+
+    def open_modes(kept: int) -> set[str]:
+        warm = advise(said, traffic=traffic, serverless={"provisioned_concurrency": kept})
+        return {each.mode.value for each in warm.options if each.open}
+
+    assert "serverless" in open_modes(2)
+    assert "serverless" not in open_modes(1)
+
+
+def test_nothing_is_advised_without_answers_or_where_answers_exclude_every_mode():
+    assert advise().best is None
+    assert advise({"consumption": "whole-set", "input": "request"}).best is None
+
+
+def test_a_mode_brings_the_settings_that_it_needs():
+    said = {
+        "freshness": "now",
+        "input": "request",
+        "consumption": "waits",
+        "latency": "300ms",
+        "failure": "must-answer",
+    }
+    best = advise(said, traffic={"peak_per_second": 1000, "model_latency": "100ms"}).best
+    assert best.settings == {"mode": "realtime", "realtime.instance_count": 2, "realtime.max_instances": 25}
+    said = {"freshness": "10d", "input": "stored", "consumption": "waits"}
+    best = advise(said, mode="realtime", schedule=None).best
+    assert best.mode == "precompute"
+    assert best.settings["schedule"].rate == "10 days"
+    assert best.settings["max_staleness"].days == 11
+
+
+def test_an_entry_that_runs_too_seldom_gets_a_faster_schedule_with_its_own_mode():
+    best = advise({"freshness": "6h", "consumption": "whole-set"}).best
+    assert best.mode == "batch"
+    assert best.settings["schedule"].rate == "6 hours"
+
+
+@pytest.mark.parametrize("example", [each for each in ALL if not each.settings], ids=lambda each: each.name)
+def test_the_lines_to_paste_make_the_advice_so(example: Example, tmp_path):
+    entry = example.spec()
+    advice = ranking.advise(entry, DEV, TABLE)
+    path = tmp_path / "models.yaml"
+    (tmp_path / "code").mkdir()
+    rest = "    schedule: rate(1 day)\n" if "schedule" not in advice.best.settings else ""
+    text = "\n".join(ranking.lines(entry, advice.best))
+    path.write_text(f"{text}\n{rest}    key: id\n    features: [x]\n    code: code\n    strict: true\n")
+    loaded = load(path).models["example"]
+    assert answers.serving(loaded) == advice.best.serving
+    assert loaded.answers == entry.answers
+
+
+def test_what_would_change_the_decision_does():
+    said = {"freshness": "now", "input": "request", "consumption": "waits", "latency": "30s", "cost": "high"}
+    entry = spec(said, traffic={"requests_per_month": 1_000_000})
+    advice = ranking.advise(entry, DEV, TABLE)
+    found = {(each.what, each.becomes): each.instead for each in changing.changes(advice, entry, DEV, TABLE)}
+    assert advice.best.mode == "serverless"
+    assert found["latency", "instant"].mode == "realtime"
+    assert found["consumption", "whole-set"] is None
+    assert ("cost", "medium") not in found
+    (more,) = [becomes for what, becomes in found if what == "requests a month"]
+    busy = entries.with_requests(entry, int(more.replace(",", "")))
+    assert ranking.advise(busy, DEV, TABLE).best.mode == "realtime"
+
+
+def test_answers_that_are_given_go_before_the_entrys():
+    entry = entries.with_answers(spec({"latency": "5s", "input": "stored"}), {"latency": "200ms", "input": None})
+    assert answers.answered(entry) == {"latency": "instant", "input": "stored"}
+    with pytest.raises(UserError, match="not a time"):
+        entries.with_answers(entry, {"latency": "soon"})
+
+
+def test_an_entry_that_is_yet_to_be_written_gets_whole_lines():
+    entry = entries.with_answers(entries.new_entry(), {"freshness": "6h", "consumption": "waits", "input": "stored"})
+    advice = ranking.advise(entry, DEV, TABLE, written=False)
+    assert advice.mode is None
+    assert ranking.lines(entry, advice.best)[2:4] == ["    mode: precompute", "    schedule: rate(6 hours)"]

@@ -1,0 +1,49 @@
+"""An entry whose mode contradicts its answers is warned of, and refused where it asks for that."""
+
+import pytest
+
+CONTRADICTION = """\
+models:
+  churn:
+    mode: async
+    answers: {consumption: waits, latency: 300ms}
+"""
+
+
+def test_a_mode_that_contradicts_its_answers_is_a_warning_at_its_line(read):
+    warnings = [each for each in read(CONTRADICTION).warnings if each.key == "mode"]
+    assert {each.line for each in warnings} == {3}
+    assert any("a caller waits for the answer" in each.reason for each in warnings)
+    assert any("(caller-stands-there)" in each.reason for each in warnings)
+    assert all(each.severity == "warning" for each in warnings)
+    assert all(each.remedy.startswith("Use precompute, hybrid, realtime;") for each in warnings)
+
+
+def test_with_strict_it_is_refused(refused):
+    problems = refused(CONTRADICTION + "    strict: true\n").problems
+    assert {each.severity for each in problems if each.key == "mode"} == {"error"}
+
+
+def test_a_mode_that_goes_with_its_answers_is_not_warned_of(read):
+    assert not [each for each in read(CONTRADICTION.replace("async", "realtime")).warnings if each.key == "mode"]
+
+
+@pytest.mark.parametrize(("rate", "warned"), [("1 day", True), ("6 hours", False)])
+def test_a_schedule_that_is_too_slow_for_its_answers_is_warned_of(rate, warned, read):
+    text = f"models: {{churn: {{mode: precompute, schedule: rate({rate}), answers: {{freshness: 6h}}}}}}"
+    warnings = [each.reason for each in read(text).warnings if each.key == "schedule"]
+    assert bool(warnings) is warned
+    assert all(each == "scores may be 6h old, and are renewed every 1d on average" for each in warnings)
+
+
+def test_answers_that_no_mode_meets_are_told_so(read):
+    text = "models: {churn: {mode: realtime, answers: {consumption: whole-set, input: request}}}"
+    (warning,) = [each for each in read(text).warnings if each.key == "mode"]
+    assert warning.remedy.startswith("No mode that this release deploys meets all answers")
+
+
+def test_an_answer_that_does_not_exist_is_refused_with_the_nearest(refused):
+    error = refused("models: {churn: {mode: realtime, answers: {input: requests, freshness: soon}}}")
+    said = {each.key: each.remedy for each in error.problems}
+    assert "'request'" in said["answers.input"]
+    assert "300ms or 6h" in said["answers.freshness"]

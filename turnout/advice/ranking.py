@@ -1,0 +1,285 @@
+"""From an entry and its answers to modes in order, each with its bill, its reasons and the lines to paste."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from handlers.contract.modes import ServingMode
+from turnout import cost
+from turnout.advice.questions import QUESTIONS
+from turnout.advice.rules import Rule, Serving, excluding, preferring
+from turnout.config import answers, legality
+from turnout.config.capabilities import LIMITS, SCORES_IN_BATCH
+from turnout.config.specs import ModelSpec, ScheduleSpec, format_wait
+from turnout.config.stages import Stage
+from turnout.cost import Bill
+from turnout.cost.endpoints import capacity
+from turnout.cost.lines import Case
+from turnout.prices import Prices
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to serve. It is open to the entry unless rules exclude it or `refused` says why it is illegal.
+
+    `settings` are those that the entry would have to gain or change for it, by path; with them `bill` was made.
+    """
+
+    serving: Serving
+    bill: Bill
+    excluded: tuple[Rule, ...]
+    preferred: tuple[Rule, ...]
+    refused: str | None
+    settings: Mapping[str, Any]
+
+    @property
+    def open(self) -> bool:
+        return not self.excluded and self.refused is None
+
+    @property
+    def points(self) -> int:
+        return len(self.preferred)
+
+    @property
+    def mode(self) -> ServingMode:
+        return self.serving.mode
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "mode": self.mode,
+            "endpoint": self.serving.endpoint,
+            "open": self.open,
+            "points": self.points,
+            "usd": None if self.refused else round(self.bill.monthly, 2),
+            "complete": self.bill.complete,
+            "refused": self.refused,
+            "excluded": [_said(rule) for rule in self.excluded],
+            "preferred": [_said(rule) for rule in self.preferred],
+            "settings": dict(self.settings),
+        }
+
+
+def _said(rule: Rule) -> dict[str, str]:
+    return {"rule": rule.id, "because": rule.because}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is advised for one entry: `options` in order, one for each mode, the open ones first."""
+
+    name: str
+    mode: ServingMode | None  # None: an entry that is yet to be written
+    answers: Mapping[str, str]
+    facts: frozenset[str]
+    options: tuple[Option, ...]
+    order: str  # the rule by which open options stand in order
+
+    @property
+    def best(self) -> Option | None:
+        """The mode to take; None where every one is excluded or illegal, or nothing has been answered."""
+        return self.options[0] if self.answers and self.options[0].open else None
+
+    @property
+    def fits(self) -> Option | None:
+        """The mode that the answers want most: the best, or one that is illegal here and for which more speaks."""
+        least = self.best.points if self.best else -1
+        wanted = [each for each in self.options if self.answers and each.refused and not each.excluded]
+        return max((each for each in wanted if each.points > least), key=lambda each: each.points, default=self.best)
+
+    @property
+    def own(self) -> Option | None:
+        """The mode in the entry."""
+        return next((option for option in self.options if option.mode is self.mode), None)
+
+    @property
+    def saved(self) -> float | None:
+        """USD a month that the advised mode costs less than the entry's; negative: more. None: nothing to compare."""
+        if self.best is None or self.own is None or self.own.refused is not None:
+            return None
+        return self.own.bill.monthly - self.best.bill.monthly
+
+    @property
+    def unanswered(self) -> list[str]:
+        return [name for name in QUESTIONS if name not in self.answers]
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "model": self.name,
+            "mode": self.mode,
+            "advised": self.best and self.best.mode,
+            "fits_best": self.fits and self.fits.mode,
+            "answers": dict(self.answers),
+            "unanswered": self.unanswered,
+            "facts": sorted(self.facts),
+            "order": self.order,
+            "saves_usd": self.saved if self.saved is None else round(self.saved, 2),
+            "options": [option.to_body() for option in self.options],
+        }
+
+
+Key = Callable[[Option], tuple[float, ...]]
+
+
+def _price(option: Option) -> float:
+    return round(option.bill.monthly, 2) if option.bill.complete else float("inf")
+
+
+#: How open options are put in order, by the answer about the bill: name of the rule, and its key.
+ORDERS: dict[str | None, tuple[str, Key]] = {
+    "high": ("cheapest-first", lambda option: (_price(option), -option.points)),
+    "medium": ("fit-then-price", lambda option: (-option.points, _price(option))),
+    "low": ("fit-then-price", lambda option: (-option.points, _price(option))),
+    None: ("fit-then-price", lambda option: (-option.points, _price(option))),
+}
+ORDER_WORDS = {
+    "cheapest-first": "the bill matters most: of the modes that keep every promise, the cheapest",
+    "fit-then-price": "of the modes that keep every promise, the one for which most speaks; among equals, the cheaper",
+}
+
+
+def advise(spec: ModelSpec, stage: Stage, prices: Prices, *, written: bool = True) -> Advice:
+    """Return the modes in order for an entry's answers. What is illegal or excluded never stands before what is open.
+
+    `written` is false for an entry that is yet to be written: its mode and schedule stand for nothing.
+    """
+    known, facts = answers.answered(spec), answers.facts(spec)
+    name, key = ORDERS[known.get("cost")]
+
+    def place(option: Option) -> tuple[float, ...]:
+        return (not option.open, len(option.excluded), option.refused is not None, *key(option))
+
+    entry = spec if written else spec.model_copy(update={"schedule": None})
+    best: dict[ServingMode, Option] = {}
+    for way in answers.ways(spec):
+        option = _option(way, entry, known, facts, stage, prices, written)
+        if way.mode not in best or place(option) < place(best[way.mode]):
+            best[way.mode] = option
+    options = tuple(sorted(best.values(), key=place))
+    return Advice(spec.name, spec.mode if written else None, known, facts, options, name)
+
+
+def _option(
+    way: Serving,
+    spec: ModelSpec,
+    known: Mapping[str, str],
+    facts: frozenset[str],
+    stage: Stage,
+    prices: Prices,
+    written: bool,
+) -> Option:
+    preferred = tuple(preferring(way, known, facts))
+    settings = _needed(spec, way) | _wanted(spec, way, preferred)
+    if not written:
+        settings = {"mode": way.mode, **settings}
+    entry = with_settings(spec, settings)
+    settings |= _room(entry, way, stage, prices)
+    entry = with_settings(entry, settings)
+    wrong = [finding.reason for finding in legality.check_mode(entry) if finding.severity == "error"]
+    refused = "; ".join(wrong) or None
+    work = cost.workload_of(entry)
+    bill = Bill(way.mode, refused=refused) if refused else cost.bill(way.mode, entry, stage, work, prices)
+    return Option(way, bill, tuple(excluding(way, known, facts)), preferred, refused, settings)
+
+
+def _needed(spec: ModelSpec, way: Serving) -> dict[str, Any]:
+    """Return the settings that an entry has to gain or change to be served in a way, by path."""
+    needed: dict[str, Any] = {} if way.mode is spec.mode else {"mode": way.mode}
+    if (path := answers.CHOSEN_BY.get(way.mode)) and _at(spec, path) != way.endpoint:
+        needed[path] = way.endpoint
+    if SCORES_IN_BATCH[way.mode] and (spec.schedule is None or answers.too_seldom(spec)):
+        needed |= _schedule(spec)
+    return needed
+
+
+def _wanted(spec: ModelSpec, way: Serving, preferred: tuple[Rule, ...]) -> dict[str, Any]:
+    """Return the least values that rules ask of the way's endpoint, where the entry has less."""
+    found = {}
+    for rule in preferred:
+        for path, least in rule.settings.items():
+            if path.partition(".")[0] == way.endpoint and (_at(spec, path) or 0) < least:
+                found[path] = least
+    return found
+
+
+def _room(spec: ModelSpec, way: Serving, stage: Stage, prices: Prices) -> dict[str, Any]:
+    """Return the upper bound that an endpoint needs at the peak, where the entry states traffic and allows less."""
+    traffic, found = spec.traffic, {}
+    if way.endpoint not in _ROOM or (traffic.requests_per_month is None and traffic.peak_per_second is None):
+        return found
+    work = cost.workload_of(spec)
+    peak = work.peak * (1 - work.covered if SCORES_IN_BATCH[way.mode] else 1)
+    path, wanted = _ROOM[way.endpoint](Case(spec, stage, work, prices), peak)
+    if (need := math.ceil(wanted - 1e-9)) > _at(spec, path):
+        found[path] = min(need, LIMITS[path].most or need)
+    return found
+
+
+#: How much of what an endpoint needs at a peak, in requests a second, by its family.
+_ROOM: dict[str | None, Callable[[Case, float], tuple[str, float]]] = {
+    "realtime": lambda case, peak: ("realtime.max_instances", peak / capacity(case)),
+    "serverless": lambda case, peak: ("serverless.max_concurrency", peak * case.work.model_seconds),
+}
+
+
+def _schedule(spec: ModelSpec) -> dict[str, Any]:
+    """Return a schedule that is as fresh as asked, and how old its scores may then become."""
+    every = max(spec.answers.freshness or DAY, timedelta(hours=1))
+    found: dict[str, Any] = {"schedule": ScheduleSpec(rate=_rate(every))}
+    if spec.max_staleness < every:
+        found["max_staleness"] = every + DAY
+    if spec.keep_scores < (oldest := found.get("max_staleness", spec.max_staleness)):
+        found["keep_scores"] = oldest
+    return found
+
+
+def _rate(every: timedelta) -> str:
+    """Return a rate at least as fast: in whole days or else hours, as EventBridge spells them."""
+    unit, size = ("day", DAY) if every % DAY == timedelta(0) else ("hour", timedelta(hours=1))
+    count = every // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def _at(spec: ModelSpec, path: str) -> Any:
+    value: Any = spec
+    for step in path.split("."):
+        value = getattr(value, {"async": "async_"}.get(step, step))
+    return value
+
+
+def with_settings(spec: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
+    """Return the entry with other settings, each given by its path."""
+    for path, value in settings.items():
+        section, _, key = path.rpartition(".")
+        field = {"async": "async_"}.get(section, section)
+        change = {key: value} if not section else {field: getattr(spec, field).model_copy(update={key: value})}
+        spec = spec.model_copy(update=change)
+    return spec
+
+
+def lines(spec: ModelSpec, option: Option) -> list[str]:
+    """Return the lines of `models.yaml` that make an option so, with the answers that led to it."""
+    said = {name: getattr(spec.answers, name) for name in QUESTIONS}
+    whole: dict[str, Any] = {"mode": option.mode}
+    for path, value in option.settings.items():
+        section, _, key = path.rpartition(".")
+        (whole.setdefault(section, {}) if section else whole)[key] = value
+    whole["answers"] = {name: answer for name, answer in said.items() if answer is not None}
+    found = ["models:", f"  {spec.name}:"]
+    for key, value in whole.items():
+        if isinstance(value, dict):
+            found += (
+                [f"    {key}:", *(f"      {name}: {_written(each)}" for name, each in value.items())] if value else []
+            )
+        else:
+            found.append(f"    {key}: {_written(value)}")
+    return found
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return format_wait(value)
+    return f"rate({value.rate})" if isinstance(value, ScheduleSpec) else str(value)

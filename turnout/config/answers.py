@@ -1,0 +1,113 @@
+"""What an entry answers to the questions of `turnout.advice`, and whether its mode goes with that."""
+
+import math
+from datetime import timedelta
+
+from handlers.contract.modes import AVAILABLE, ServingMode
+from turnout.advice.questions import QUESTIONS
+from turnout.advice.rules import Rule, Serving, excluding
+from turnout.config import images, schedules
+from turnout.config.capabilities import ENDPOINT, LIMITS, endpoint_family, may_scale
+from turnout.config.specs import ModelSpec, ScheduleSpec, format_duration, format_wait
+
+MONTH = timedelta(hours=730)
+SLOW = timedelta(seconds=5)
+#: Time to allow a serverless environment for its start; AWS states none, it grows with the model and its image.
+COLD_START = timedelta(seconds=10)
+#: Time that an asynchronous endpoint stays up beyond its cool-down: its start, and the alarm that ends it.
+AWAKE = timedelta(minutes=15)
+ASLEEP_SHARE = 0.05
+#: Endpoints that a mode may keep, where it leaves the choice to a setting, and the path of that setting.
+VARIANTS: dict[ServingMode, tuple[str, ...]] = {
+    ServingMode.HYBRID: ("serverless", "realtime", "async"),
+    ServingMode.TIERED: ("serverless", "realtime"),
+}
+CHOSEN_BY = {ServingMode.HYBRID: "hybrid.fallback", ServingMode.TIERED: "tiered.light"}
+
+
+def answered(spec: ModelSpec) -> dict[str, str]:
+    """Return question -> word of the answer, for those that the entry answers."""
+    said = {name: getattr(spec.answers, name) for name in QUESTIONS}
+    return {name: QUESTIONS[name].choice(answer) for name, answer in said.items() if answer is not None}
+
+
+def facts(spec: ModelSpec) -> frozenset[str]:
+    """Return which of `turnout.advice.rules.FACTS` the entry declares; what it leaves open is no fact."""
+    traffic, latency = spec.traffic, spec.traffic.model_latency
+    asked = spec.answers.latency
+    found = {
+        "model-too-slow": latency is not None and asked is not None and latency > asked,
+        "slow-model": latency is not None and latency >= SLOW,
+        "kept-warm": _kept_warm(spec),
+        "no-time-to-start": asked is not None and asked < COLD_START,
+        "rests": traffic.requests_per_month is not None and _asleep(spec, traffic.requests_per_month) > ASLEEP_SHARE,
+        "beyond-serverless": _in_flight(spec) > (LIMITS["serverless.max_concurrency"].most or math.inf),
+        "few-requests": (traffic.requests_per_month is not None and traffic.requests_per_month < MONTH.total_seconds()),
+        "scored-by-event": spec.refresh.on_event,
+        "needs-gpu": any(
+            images.processor(section.instance_type) in ("gpu", "inf", "trn")
+            for section in (spec.realtime, spec.async_)
+            if "instance_type" in section.model_fields_set
+        ),
+    }
+    return frozenset(name for name, holds in found.items() if holds)
+
+
+def _kept_warm(spec: ModelSpec) -> bool:
+    """Say whether provisioned environments are enough at the peak; nothing is known of it unless the entry says."""
+    kept = spec.serverless.provisioned_concurrency
+    return kept is not None and 0 < _in_flight(spec) <= kept
+
+
+def _in_flight(spec: ModelSpec) -> float:
+    """Return the requests that are in flight at the peak; 0 where the entry does not say."""
+    peak, latency = spec.traffic.peak_per_second, spec.traffic.model_latency
+    return 0.0 if peak is None or latency is None else peak * latency.total_seconds()
+
+
+def _asleep(spec: ModelSpec, requests: float) -> float:
+    """Return the share of requests that find an asynchronous endpoint at rest, if they come at random moments."""
+    if not may_scale(spec.async_.instance_type):
+        return 0.0
+    return math.exp(-requests * (AWAKE + spec.async_.scale_in_cooldown) / MONTH)
+
+
+def serving(spec: ModelSpec) -> Serving:
+    """Return how the entry's mode serves."""
+    return Serving(spec.mode, endpoint_family(spec))
+
+
+def against(spec: ModelSpec) -> list[Rule]:
+    """Return the rules that the entry's mode breaks, given its answers."""
+    return list(excluding(serving(spec), answered(spec), facts(spec)))
+
+
+def fitting(spec: ModelSpec) -> list[Serving]:
+    """Return the ways to serve that break no rule, of those that this release can deploy; bills are not asked."""
+    known, said = answered(spec), facts(spec)
+    return [way for way in ways(spec) if way.mode in AVAILABLE and not list(excluding(way, known, said))]
+
+
+def ways(spec: ModelSpec) -> list[Serving]:
+    """Return every way to serve: each mode once for each endpoint that it can keep, the entry's own first."""
+    found = []
+    for mode in ENDPOINT:
+        own = ENDPOINT[mode](spec)
+        variants = [own, *(each for each in VARIANTS.get(mode, ()) if each != own)]
+        found += [Serving(mode, each) for each in variants]
+    return found
+
+
+def too_seldom(spec: ModelSpec) -> str | None:
+    """Return why the schedule cannot keep scores as fresh as the answers ask; None if it can, or time has no say."""
+    fresh = spec.answers.freshness
+    if not fresh or spec.schedule is None or (every := interval(spec.schedule)) is None or every <= fresh:
+        return None
+    return f"scores may be {format_wait(fresh)} old, and are renewed every {format_duration(every)} on average"
+
+
+def interval(schedule: ScheduleSpec) -> timedelta | None:
+    """Return the mean time between runs, in whole minutes; None where data decides, or a single moment."""
+    if schedule.at is not None or not (runs := schedules.runs_a_month(schedule)):
+        return None
+    return timedelta(minutes=round(timedelta(days=30.4) / timedelta(minutes=1) / runs))
