@@ -2,16 +2,18 @@
 
 Of n hashes drawn let f1, f2 and f3 be those drawn once, twice and three times. Keys that come back leave at least
 2 f2²/3 f3 singles (by Cauchy and Schwarz, however unlike they are); singles beyond these are taken for keys that never
-come back, so that chance makes their share rather too large than too small.
+come back. Answers are lost where too few are, so their share is taken rather too large.
 Of those that do, f1²/2 f2 were not drawn at all (Chao 1984, Scand. J. Statist. 11, 265: a lower bound).
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Hashes below which a sample tells nothing, and from which it tells enough.
 FEW, ENOUGH = 50, 200
+CAUTION = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,21 @@ class KeySample:
 
     @property
     def returning(self) -> float:
-        """Return how many of the singles have keys that come back: at least so many."""
+        """Return how many of the singles have keys that come back: the estimate."""
         return min(self.once, 2 * self.twice**2 / (3 * max(self.thrice, 1)))
 
     @property
+    def surely_returning(self) -> float:
+        """Return the estimate less CAUTION of its standard errors, pairs and triples being Poisson counts."""
+        if not self.twice:
+            return 0.0
+        error = math.sqrt(4 / self.twice + 1 / max(self.thrice, 1))
+        return self.returning * max(0.0, 1 - CAUTION * error)
+
+    @property
     def repeated(self) -> float | None:
-        """Return the share of requests whose key comes back: at least that; None where too few were drawn to tell."""
-        return 1 - (self.once - self.returning) / self.drawn if self.tells else None
+        """Return the share of requests whose key comes back, rather too small; None where too few were drawn."""
+        return 1 - (self.once - self.surely_returning) / self.drawn if self.tells else None
 
     def keys(self, requests: float) -> int:
         """Return how many keys that many requests asked for: an estimate, at least those that were drawn."""

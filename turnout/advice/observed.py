@@ -168,6 +168,13 @@ class Inferred:
     sure: bool = True
 
 
+#: How answers are used, by the endpoint that a mode keeps; None: answers come from the table.
+GIVEN: dict[str | None, Inferred] = {
+    **dict.fromkeys((None, "realtime", "serverless"), Inferred("waits", "callers get their answers at once now")),
+    "async": Inferred("later", "callers fetch answers later now"),
+}
+
+
 def inferred(seen: Seen) -> dict[str, Inferred]:
     """Return question -> answer, for questions that the entry leaves open and the traffic answers."""
     found = {"consumption": _consumption(seen), "input": _input(seen), "traffic_shape": _shape(seen)}
@@ -180,9 +187,7 @@ def _consumption(seen: Seen) -> Inferred | None:
         return None
     if not ANSWERS[seen.entry.mode]:
         return Inferred("waits", "callers ask for single predictions and are refused", sure=False)
-    if answers.serving(seen.entry).endpoint == "async":
-        return Inferred("later", "callers fetch answers later now")
-    return Inferred("waits", "callers get their answers at once now")
+    return GIVEN[answers.serving(seen.entry).endpoint]
 
 
 def _input(seen: Seen) -> Inferred | None:

@@ -379,10 +379,15 @@ def _failed_runs(seen: Seen) -> tuple[str, ...]:
     return (f"of {seen.runs + seen.failed_runs} runs {seen.failed_runs} failed",) if seen.failed_runs else ()
 
 
+#: The setting that says how many instances are always up, by the endpoint that has some.
+COUNTS: dict[str | None, str] = {"realtime": "realtime.instance_count"}
+
+
 def _instances(case: _Case) -> Proposal | None:
     """Return a smaller least number of instances, where the busiest minute would do with it."""
     seen, entry = case.seen, case.entry
-    if case.serving.endpoint != "realtime" or seen.model is None:
+    path = COUNTS.get(case.serving.endpoint)
+    if path is None or seen.model is None:
         return None
     share = 1 - case.work.covered if SCORES_IN_BATCH[entry.mode] else 1.0
     wanted = seen.peak * share / capacity(Case(entry, case.stage, case.work, case.prices))
@@ -390,17 +395,17 @@ def _instances(case: _Case) -> Proposal | None:
     count = max(math.ceil(wanted - 1e-9), least)
     if count >= (before := realtime_instances(entry, case.stage)):
         return None
-    then = ranking.with_settings(entry, {"realtime.instance_count": count})
+    then = ranking.with_settings(entry, {path: count})
     if case.saved(then) < LEAST_USD:
         return None
     keeps = "the entry does not say whether an outage of one instance matters (`answers.failure`)"
     open_ = "failure" not in case.known and count < 2
     return Proposal(
         model=entry.name,
-        what=f"realtime.instance_count: {count}",
+        what=f"{path}: {count}",
         because=f"the busiest minute, {seen.peak:.3g} requests a second of {case.work.model_seconds:.3g} s, wants "
         f"{max(wanted, 0.01):.2f} instances of the {before} that are always up",
-        settings={"realtime.instance_count": count},
+        settings={path: count},
         now=case.own,
         then=case.bill(then),
         range=_range(case, then),
