@@ -224,8 +224,8 @@ def _print_document(title: str, blocks, form: CostForm) -> None:
     print(shown[form](blocks), end="")
 
 
-@prices_app.command()
-def refresh(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> None:
+@prices_app.command(name="refresh")
+def refresh_prices(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> None:
     """Ask AWS's price list for a Region's prices of today and write its table; a failure leaves the old one."""
     from datetime import date
 
