@@ -69,7 +69,9 @@ def definition(*, card: ModelCard, transform: TransformSpec, tags: dict[str, str
             "Scored": _stamp("$$.State.EnteredTime", "$.scored_at", "Publish"),
             "Publish": _publish(),
             "Pack": _pack(card.retention_seconds),
-            "Conclude": _call("ConcludeArn", "$.concluded", "Succeeded", Parameters=_conclusion(card.retention_seconds)),
+            "Conclude": _call(
+                "ConcludeArn", "$.concluded", "Succeeded", Parameters=_conclusion(card.retention_seconds)
+            ),
             "Succeeded": {"Type": "Succeed"},
             "RecordFailure": _record(
                 {"run_id.$": "$.started.run_id", "started_at.$": "$.started.started_at"},
