@@ -103,6 +103,19 @@ def test_only_modes_that_look_scores_up_want_a_fresh_generation(mode: str, wante
 
 
 @pytest.mark.parametrize(
+    ("mode", "settings", "said"),
+    [
+        ("precompute", "    on_stale: refuse\n", "true"),
+        ("hybrid", "    on_stale: refuse\n", "true"),
+        ("precompute", "    on_stale: serve\n", None),
+        ("batch", "    on_stale: refuse\n", None),
+    ],
+)
+def test_the_gate_knows_where_lookups_refuse_old_scores(mode: str, settings: str, said: str | None, served: Served):
+    assert gate(served(mode, settings)).get("RefusesStale") == said
+
+
+@pytest.mark.parametrize(
     ("settings", "said"), [("", "false"), ("    acknowledge: [lost-answers]\n", "true")], ids=["silent", "said"]
 )
 def test_the_gate_knows_whether_lost_answers_are_meant(settings: str, said: str, served: Served):
