@@ -90,7 +90,7 @@ def test_a_mode_without_lookups_shows_its_newest_results(three):
     batch.move_pointer(batch.pointer(), Pointer(results=B, scores=A, previous_scores=C, revision=2))
     assert states(batch) == {C: "kept", B: "visible", A: "kept"}
     assert generations.make_visible(batch, C, accept_refused=False) == (B, C)
-    assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3)
+    assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3, held=C)
 
 
 def test_what_predictions_look_like_is_told_without_what_only_machines_read(three):
@@ -105,9 +105,9 @@ def test_what_predictions_look_like_is_told_without_what_only_machines_read(thre
 
 def test_any_kept_generation_can_be_shown_and_the_way_back_is_a_rollback(three):
     assert generations.make_visible(three, A, accept_refused=False) == (C, A)
-    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2, held=A)
     assert generations.show_previous(three) == (A, C)
-    assert three.pointer().scores == C
+    assert (three.pointer().scores, three.pointer().held) == (C, None), "nobody goes back to the newest"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_refused_generation_that_is_accepted_is_one_like_any_other(three):
 def test_an_older_one_that_is_accepted_does_not_become_the_newest_results(three):
     three.put_generation(manifest(A, refused="40 rows"))
     generations.make_visible(three, A, accept_refused=True)
-    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2, held=A)
 
 
 def test_a_refused_first_generation_can_be_accepted(model):

@@ -396,6 +396,8 @@ class TestRecordsTable:
         assert records.move_pointer(Pointer("b", "b", "a", 2), expected_revision=1) is True
         assert records.move_pointer(Pointer("c", "c", "a", 2), expected_revision=1) is False
         assert records.pointer() == Pointer("b", "b", "a", 2)
+        assert records.move_pointer(Pointer("b", "a", "b", 3, held="a"), expected_revision=2) is True
+        assert records.pointer().held == "a"
 
     def test_a_retry_that_meets_its_own_first_write_has_moved_the_pointer(self, records):
         moved = Pointer("a", "a", None, 1)
