@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.contract import layout, metrics
 from handlers.contract.card import ModelCard
-from handlers.contract.errors import QualityFailed
+from handlers.contract.errors import QualityFailed, VerificationFailed
 from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Conclude, Concluded, Prepared
 from handlers.contract.records import Generation, Pointer, Run
@@ -105,9 +105,12 @@ class Conclusion:
 
     def _recorded(self, run_id: str) -> Generation | None:
         """Return the manifest of a run that was found good before, or accepted by somebody: it may have been seen
-        since, so it is not judged again, least of all beside one that came after it.
+        since, so it is not judged again, least of all beside one that came after it. Raises VerificationFailed where
+        its scores are going away: an execution was redriven after somebody deleted its generation.
         """
         there = self.records.generation(run_id)
+        if there and there.deleting:
+            raise VerificationFailed(f"generation {run_id} is being deleted since {there.deleting}")
         return there if there and there.refused is None else None
 
     def _record(self, generation: Generation) -> Generation:

@@ -322,6 +322,14 @@ class TestQuality:
         assert world.records.generations[RUN] == shown
         assert world.records.current.scores == "after"
 
+    def test_a_generation_whose_scores_are_being_deleted_is_not_shown_by_a_redrive(self, world):
+        self.shards(world, [0.25] * 40, [0.75] * 60)
+        before = world.records.current
+        world.records.put_generation(replace(manifest(RUN, "2026-11-23T06:09:12Z"), deleting="2026-11-23T06:10:00Z"))
+        with pytest.raises(VerificationFailed, match="is being deleted since 2026-11-23T06:10:00Z"):
+            world.conclude()
+        assert world.records.current == before
+
     def test_an_expired_generation_is_nothing_to_compare_with(self, world):
         self.shards(world, [0.25] * 20, [0.75] * 20)
         world.records.put_generation(replace(world.records.generations[OLD], expires_at=1_000))
