@@ -53,7 +53,7 @@ def test_gate_and_drain_are_told_what_the_contract_says_and_called_by_one_functi
 ):
     template = served(mode, more)
     for resource, kind in ((gate(template), "prove"), (drain(template), "drain")):
-        beside = {"ServiceTimeout"} | (GateProperties.__optional_keys__ if kind == "drain" else set())
+        beside = {"ServiceTimeout"} | ({"Release"} if kind == "drain" else set())
         assert set(resource) == GateProperties.__required_keys__ | beside
         assert (resource["Kind"], resource["Mode"]) == (kind, mode)
     assert gate(template)["ServiceToken"] == drain(template)["ServiceToken"]
