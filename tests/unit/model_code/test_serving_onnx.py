@@ -178,7 +178,9 @@ def test_the_container_answers_single_rows_with_the_export(copied, start):
         ({"TURNOUT_ONNX": "off", "TURNOUT_FOREST_LOOP": "off"}, "sklearn.ensemble._forest"),
     ],
 )
-@pytest.mark.parametrize("own", ["", "model_warmup_fn = lambda folder, model: predict_fn(ROW, model)\n"])
+@pytest.mark.parametrize(
+    "own", ["", "model_warmup_fn = lambda folder, model: predict_fn(ROW, model)\n"], ids=["guessed", "own"]
+)
 def test_the_container_warms_up_what_will_answer(copied, start, environ, answering, own):
     script = SCRIPT.replace("    return", "    print('asked', model.predict_proba.__module__)\n    return")
     (copied / "code/inference.py").write_text(f"{script}import numpy as np\nROW = np.zeros((1, 8))\n{own}")
