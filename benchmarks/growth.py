@@ -56,7 +56,7 @@ def measure(rows: int) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     prepared = timed(seconds, "prepare", lambda: prepare.handler(started, None))
     timed(seconds, "transform", lambda: transform(started))
-    run = {"run_id": RUN, "scored_at": "2026-11-23T06:09:00Z"}
+    run = {"run_id": RUN, "scored_at": "2026-11-23T06:09:00Z", "model_version": "v1", "retention_seconds": 30 * 86_400}
     common = {**run, "key_type": prepared["key_type"], "partitions": prepared["partitions"]}
     published = timed(
         seconds,
@@ -215,7 +215,7 @@ def measure_apart(rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         cloud = control.up(Path(folder) / "cloud")
         try:
-            pipeline = PipelineEnv("dev", MODEL, "precompute", "v1", TABLE, BUCKET, BUCKET, "card.json")
+            pipeline = PipelineEnv("dev", MODEL, "precompute", TABLE, BUCKET, BUCKET, "card.json")
             threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
             environment = os.environ | threads | control.environ(cloud) | pipeline.to_environ()
             command = [sys.executable, "-m", "benchmarks.growth", "--one", str(rows), "--part"]

@@ -245,7 +245,8 @@ class Runs:
     def _run(self, process: Process, number: int, disturb: bool) -> None:
         self._transform(number)
         moments = {"scored_at": f"{FIRST + timedelta(minutes=number, seconds=50):%Y-%m-%dT%H:%M:%SZ}"}
-        common = {"run_id": run_id(number), "partitions": PARTITIONS, **moments}
+        kept = {"model_version": "v1", "retention_seconds": 30 * 86_400}
+        common = {"run_id": run_id(number), "partitions": PARTITIONS, **moments, **kept}
         published = [
             self._step(process, "publish", {**common, "shard": shard, "key_type": "string"}, "publish", disturb)
             for shard in self.shards
@@ -266,7 +267,7 @@ class Runs:
             partitions=PARTITIONS,
         )
         conclusion = {"outcome": "succeeded", "execution": run_id(number), "started_at": prepared["data_as_of"]}
-        conclusion |= {"run_id": run_id(number), **moments}
+        conclusion |= {"run_id": run_id(number), **moments, **kept}
         conclusion |= {"prepared": prepared, "published": published, "packed": packed}
         self._step(process, "conclude", conclusion, "conclude", disturb)
 
@@ -321,7 +322,7 @@ def cloud(folder: Path) -> Iterator[dict[str, str]]:
 
     started = control.up(folder / "cloud")
     try:
-        pipeline = PipelineEnv("dev", MODEL, "precompute", "v1", TABLE, BUCKET, BUCKET, "card.json")
+        pipeline = PipelineEnv("dev", MODEL, "precompute", TABLE, BUCKET, BUCKET, "card.json")
         files = {"CRASHES_UNITS": str(folder / "units"), "CRASHES_VISIBLE": str(folder / "visible")}
         os.environ |= control.environ(started) | pipeline.to_environ() | files
         yield dict(os.environ)

@@ -31,6 +31,7 @@ from handlers.logic.publishing import Publisher
 
 MODEL, RUN, BUCKET, SHARD_ROWS = "m", "20261123T060000Z", "bench-publish", 50_000
 STARTED_AT, SCORED_AT = "2026-11-23T06:00:00Z", "2026-11-23T06:09:12Z"
+RETENTION_SECONDS = 30 * 86_400
 
 
 def write_files(rows: int) -> list[Shard]:
@@ -51,7 +52,8 @@ def write_files(rows: int) -> list[Shard]:
 def publish(publisher: Publisher, shards: list[Shard], conclusion: Conclusion) -> None:
     """Publish, pack and conclude. Raises RuntimeError when the generation is not visible then."""
     run = {"run_id": RUN, "scored_at": SCORED_AT}
-    common = {**run, "key_type": "string", "partitions": [0]}
+    kept = {"model_version": "v1", "retention_seconds": RETENTION_SECONDS}
+    common = {**run, **kept, "key_type": "string", "partitions": [0]}
     published = [publisher.publish({**common, "shard": shard}) for shard in shards]
     packed = [publisher.pack({**common, "partition": 0, "shards": shards})]
     rows = sum(shard["rows"] for shard in shards)
@@ -66,7 +68,7 @@ def publish(publisher: Publisher, shards: list[Shard], conclusion: Conclusion) -
         data_as_of=STARTED_AT,
         partitions=[0],
     )
-    event = {**run, "outcome": "succeeded", "execution": RUN, "started_at": STARTED_AT}
+    event = {**run, **kept, "outcome": "succeeded", "execution": RUN, "started_at": STARTED_AT}
     concluded = conclusion.conclude({**event, "prepared": prepared, "published": published, "packed": packed})
     if not concluded["visible"]:
         raise RuntimeError(f"generation {RUN} is not visible: {concluded}")
@@ -74,7 +76,8 @@ def publish(publisher: Publisher, shards: list[Shard], conclusion: Conclusion) -
 
 def publish_one_by_one(publisher: Publisher, shards: list[Shard], conclusion: Conclusion) -> None:
     for shard in shards:
-        event = {"run_id": RUN, "shard": shard, "scored_at": SCORED_AT, "key_type": "string", "partitions": []}
+        event = {"run_id": RUN, "shard": shard, "scored_at": SCORED_AT, "key_type": "string"}
+        event |= {"model_version": "v1", "partitions": []}
         publisher.publish(event)
         sidecar = publisher._sidecar(RUN, shard["index"], shard["rows"])
         publish_as_peers_do(dict(publisher._joined(RUN, shard["index"], sidecar)))
@@ -97,11 +100,10 @@ def seconds(who: str, rows: int) -> float:
     shards = write_files(rows)
     card = ModelCard(MODEL, "id", [Feature("x")], "input/m/")
     objects, store = S3Objects(client("s3")), client("dynamodb")
-    publisher = Publisher(card, "v1", BUCKET, objects, ScoreTable(store, TABLE))
+    publisher = Publisher(card, BUCKET, objects, ScoreTable(store, TABLE))
     conclusion = Conclusion(
         card=card,
         mode=ServingMode.PRECOMPUTE,
-        model_version="v1",
         bucket=BUCKET,
         objects=objects,
         records=RecordsTable(store, TABLE),

@@ -177,9 +177,10 @@ class Bench:
         return own, sum(spent.children_user + spent.children_system for spent in times)
 
     def _publish(self, card: ModelCard, run: str, shards: list[Shard]) -> None:
-        publisher = Publisher(card, "v1", BUCKET, self.objects, scores=None)
+        publisher = Publisher(card, BUCKET, self.objects, scores=None)
         for shard in shards:
             event = {"run_id": run, "shard": shard, "scored_at": SCORED_AT, "key_type": "string", "partitions": [0]}
+            event["model_version"] = "v1"
             publisher.publish(event)
 
     def _scores(self, card: ModelCard, run: str) -> np.ndarray:

@@ -22,7 +22,6 @@ def conclusion() -> Conclusion:
     return Conclusion(
         card=load_card(objects, env.spec_bucket, env.spec_key),
         mode=ServingMode(env.mode),
-        model_version=env.model_version,
         bucket=env.data_bucket,
         objects=objects,
         records=RecordsTable(client("dynamodb"), env.table),

@@ -18,7 +18,6 @@ def publisher() -> Publisher:
     objects = S3Objects(client("s3"))
     return Publisher(
         card=load_card(objects, env.spec_bucket, env.spec_key),
-        model_version=env.model_version,
         bucket=env.data_bucket,
         objects=objects,
         scores=ScoreTable(client("dynamodb"), env.table),

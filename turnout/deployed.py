@@ -7,12 +7,13 @@ AWS, LocalStack or Turnout's local cloud.
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.contract.layout import stack_name
@@ -69,8 +70,18 @@ class Model:
         )
         return [Generation.from_item(item) for item in page["Items"]]
 
-    def put_generation(self, generation: Generation) -> None:
-        self._table.put_item(Item=generation.to_item())
+    def put_generation(self, generation: Generation, *, instead_of: Generation | None = None) -> None:
+        """Write a manifest; with `instead_of` only if that is still there as it was read, else UserError is raised."""
+        arguments = {"ConditionExpression": _as_read(instead_of)} if instead_of else {}
+        try:
+            self._table.put_item(Item=generation.to_item(), **arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            raise UserError(
+                f"Generation {generation.id} of model '{self.name}' was deleted or changed meanwhile.",
+                "Look at `turnout generations` and decide again.",
+            ) from error
 
     def delete_generation(self, generation_id: str) -> None:
         """Delete a generation's manifest; its scores are items of their own."""
@@ -123,6 +134,13 @@ class Model:
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         return self._table.get_item(Key={PK: pk, SK: sk}, ConsistentRead=True).get("Item")
+
+
+def _as_read(generation: Generation) -> ConditionBase:
+    """Return the condition that a manifest is there, refused or being deleted as this one is, or neither."""
+    told = {name: getattr(generation, name) for name in ("refused", "deleting")}
+    states = [Attr(name).not_exists() if value is None else Attr(name).eq(value) for name, value in told.items()]
+    return reduce(and_, states, Attr(PK).exists())
 
 
 def find_platform(stage: str) -> Platform:

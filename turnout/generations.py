@@ -96,7 +96,7 @@ def make_visible(model: Model, name: str, *, accept_refused: bool) -> tuple[str 
         generation = require_showable(found, name, datetime.now(UTC), accept_refused=accept_refused)
         moved = show(pointer, generation, in_lookups=in_lookups)
     if generation.refused:
-        model.put_generation(replace(generation, refused=None))
+        model.put_generation(replace(generation, refused=None), instead_of=generation)
     model.move_pointer(pointer, moved)
     return pointer.scores if in_lookups else pointer.results, name
 
@@ -129,16 +129,16 @@ def _set_aside(model: Model, generation: Generation) -> Generation:
     """Mark a generation, so that nobody shows it any more. Raises UserError where somebody does or is about to."""
     _require_unseen(model, generation, model.pointer())
     marked = generation if generation.deleting else replace(generation, deleting=format_moment(datetime.now(UTC)))
-    model.put_generation(marked)
-    # Whoever read the generation before it was marked holds an old revision now, and cannot move the pointer to it.
+    model.put_generation(marked, instead_of=generation)
     pointer = model.pointer()
     try:
         _require_unseen(model, generation, pointer)
-    except UserError:
-        model.put_generation(replace(generation, deleting=None))
-        raise
-    if pointer.revision:
+        # Whoever read the generation before it was marked holds an old revision then, and cannot move the pointer to
+        # it; where there was no pointer yet, there is one now.
         model.move_pointer(pointer, replace(pointer, revision=pointer.revision + 1))
+    except UserError:
+        model.put_generation(generation, instead_of=marked)
+        raise
     return marked
 
 

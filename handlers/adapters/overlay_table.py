@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from botocore.exceptions import ClientError
 
 from handlers.adapters.attributes import to_attribute, to_attributes
-from handlers.adapters.live_table import CONDITION_FAILED, GET_ROUNDS, LiveTable
+from handlers.adapters.live_table import CONDITION_FAILED, GET_ROUNDS, LARGEST_ITEM, LiveTable, size_of
 from handlers.adapters.store_errors import answered
-from handlers.contract.errors import StoreUnavailable
+from handlers.contract.errors import PayloadTooLarge, StoreUnavailable
 from handlers.contract.records import EXPIRES_AT, MINUTE, NO_SORT, OVERLAY, PK, SK, Refreshed
 
-#: No entry, one that has expired, or one that is older.
+#: No entry, one that has expired, one that is older, or one of the same data that another version of the model made.
 NEWER = (
-    "attribute_not_exists(pk) OR expires_at <= :now OR data_as_of < :as_of OR (data_as_of = :as_of AND arrived < :at)"
+    "attribute_not_exists(pk) OR expires_at <= :now OR data_as_of < :as_of "
+    "OR (data_as_of = :as_of AND (arrived < :at OR model_version <> :version))"
 )
 
 
@@ -27,8 +28,11 @@ class OverlayTable(LiveTable):
 
         A retry inside botocore may meet what its own first try wrote: that was written.
         """
-        values = {":now": now, ":as_of": entry.data_as_of, ":at": entry.arrived}
-        return self._put_if(entry.to_item(key), NEWER, to_attributes(values)) is None
+        item = entry.to_item(key)
+        if (size := size_of(item)) > LARGEST_ITEM:
+            raise PayloadTooLarge(f"the prediction makes an entry of {size:,} bytes; the table holds {LARGEST_ITEM:,}")
+        values = {":now": now, ":as_of": entry.data_as_of, ":at": entry.arrived, ":version": entry.model_version}
+        return self._put_if(item, NEWER, to_attributes(values)) is None
 
     def take_turns(self, minute: str, wanted: int, limit: int, *, expires_at: int) -> int:
         """Add under the condition that the sum stays within the limit; where it would not, take what is left."""

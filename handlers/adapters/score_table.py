@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PREDICTION, SCORES = "p", "b"
 WRITTEN, COUNT, DIGEST = "written", "n", "d"
 
+#: Bytes that one write unit pays for.
+UNIT = 1_024
 #: Keys that one BatchGetItem takes.
 GET_BATCH = 100
 #: Rounds of BatchGetItem for keys that DynamoDB left out, with 50 ms, 100 ms, ... in between.
@@ -50,7 +52,8 @@ class ScoreTable:
     def put(self, generation: str, partition: int, packed: "Packed", *, expires_at: int) -> None:
         """Write all items, or raise after which any of them may be written; the same again completes them.
 
-        It begins where the last attempt noted that it was, if that wrote the same: a retry costs what is left.
+        It begins where the last attempt noted that it was, if that wrote the same: a retry costs what is left. What one
+        write unit pays for is not noted, because the note would cost as much as writing it again.
         """
         from handlers.adapters.score_writing import write_all  # the front door never writes
 
@@ -62,7 +65,11 @@ class ScoreTable:
             state = {DIGEST: {"B": digest}, COUNT: {"N": str(before + written)}, EXPIRES_AT: {"N": str(expires_at)}}
             write_all(self._client, self._table, [{**_key(name), **state}])
 
-        write_all(self._client, self._table, islice(everything(), before, None), note=note)
+        left = islice(everything(), before, None)
+        if _is_one_unit(everything()):
+            write_all(self._client, self._table, left)
+        else:
+            write_all(self._client, self._table, left, note=note)
 
     def _written(self, name: Name, digest: bytes) -> int:
         """Return how many items of that digest an earlier attempt is sure to have written."""
@@ -163,6 +170,13 @@ def items(generation: str, partition: int, packed: "Packed", expires_at: int) ->
     for key, prediction in packed.singles:
         text = json.dumps(prediction, allow_nan=False)
         yield {**_key((f"{generation}#{key}", NO_SORT)), PREDICTION: {"S": text}, **expiry}
+
+
+def _is_one_unit(everything: Iterator[Item]) -> bool:
+    """Return whether these are one item at most, and a small one."""
+    texts = [text for name, typed in next(everything, {}).items() for text in (name, *typed.values())]
+    size = sum(len(text if isinstance(text, bytes) else key_bytes(text)) for text in texts)
+    return size <= UNIT and next(everything, None) is None
 
 
 def _digest(everything: Iterable[Item]) -> bytes:

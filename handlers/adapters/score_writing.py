@@ -65,7 +65,7 @@ def write_all(
                         note(noted := written)
                 running.append(pool.submit(_write_batch, client, table, batch, sleep, jitter))
             written += sum(future.result() for future in running)
-            if written > noted > 0:
+            if written > noted:
                 note(written)
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -70,7 +70,6 @@ class PipelineEnv(Environment):
     stage: str
     model: str
     mode: str
-    model_version: str
     table: str
     data_bucket: str
     spec_bucket: str

@@ -27,6 +27,7 @@ class GateProperties(TypedDict):
     BoundSeconds: str  # give up after this long
     LostAnswersAcknowledged: str  # prove: "true" or "false"; see handlers.contract.answering.refuse_silence
     DrainSeconds: str  # drain: wait at least this long after the move
+    RefusesStale: NotRequired[str]  # prove: "true" where lookups refuse old scores, so that the data's own age counts
     Release: NotRequired[str]  # drain: the front door's release, so that each one is drained
 
 

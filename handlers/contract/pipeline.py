@@ -7,6 +7,9 @@
     publish   PackPartition, then once per partition     -> Packed
     conclude  Conclude (outcome succeeded or failed)     -> Concluded
 
+`model_version` and `retention_seconds` are in the machine's definition, as the transform's model is: an execution
+keeps the definition that it began with, whereas a deployment in its midst changes the functions.
+
 A step that fails is followed by conclude with outcome failed; then the machine fails with the step's error.
 """
 
@@ -52,6 +55,7 @@ class PublishShard(TypedDict):
     run_id: str
     shard: Shard
     scored_at: str  # ISO 8601 UTC
+    model_version: str
     key_type: str
     partitions: list[int]
 
@@ -67,6 +71,7 @@ class PackPartition(TypedDict):
     partitions: list[int]
     shards: list[Shard]
     scored_at: str
+    retention_seconds: int
 
 
 class Packed(TypedDict):
@@ -85,6 +90,8 @@ class Conclude(TypedDict):
     execution: str
     started_at: NotRequired[str]
     scored_at: NotRequired[str]
+    model_version: NotRequired[str]
+    retention_seconds: NotRequired[int]
     prepared: NotRequired[Prepared]
     published: NotRequired[list[Published]]
     packed: NotRequired[list[Packed]]

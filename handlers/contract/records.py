@@ -39,24 +39,27 @@ Item = dict[str, Any]  # plain Python values; adapters turn them into DynamoDB's
 class Pointer:
     """What is visible now. `results` is the newest complete batch output in S3; `scores` is what lookups read.
 
-    `revision` grows by one with each change, so that writers can insist on the pointer that they read.
+    `revision` grows by one with each change, so that writers can insist on the pointer that they read. `held` is a
+    generation that somebody has gone back to: as long as it is the visible one, age starts no runs.
     """
 
     results: str | None = None
     scores: str | None = None
     previous_scores: str | None = None
     revision: int = 0
+    held: str | None = None
 
     def to_item(self) -> Item:
         item: Item = {PK: POINTER, SK: NO_SORT, "revision": self.revision}
-        for name in ("results", "scores", "previous_scores"):
+        for name in ("results", "scores", "previous_scores", "held"):
             if (value := getattr(self, name)) is not None:
                 item[name] = value
         return item
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
-        return cls(item.get("results"), item.get("scores"), item.get("previous_scores"), int(item["revision"]))
+        shown = (item.get("results"), item.get("scores"), item.get("previous_scores"))
+        return cls(*shown, int(item["revision"]), item.get("held"))
 
 
 @dataclass(frozen=True)

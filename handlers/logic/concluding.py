@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.contract import layout, metrics
 from handlers.contract.card import ModelCard
-from handlers.contract.errors import QualityFailed
+from handlers.contract.errors import QualityFailed, VerificationFailed
 from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Conclude, Concluded, Prepared
 from handlers.contract.records import Generation, Pointer, Run
@@ -37,7 +37,6 @@ class Conclusion:
 
     card: ModelCard
     mode: ServingMode
-    model_version: str
     bucket: str
     objects: Objects
     records: Records
@@ -55,8 +54,7 @@ class Conclusion:
         run_id, prepared, published = event["run_id"], event["prepared"], event["published"]
         receipts = self._receipts(run_id, prepared)
         verify(prepared, published, event["packed"], receipts, self.mode)
-        generation = self._judged(self._manifest(event, receipts))
-        self.records.put_generation(generation)
+        generation = self._recorded(run_id) or self._record(self._manifest(event, receipts))
         self._make_visible(generation)
         now = self.clock()
         seconds = seconds_between(event["started_at"], now)
@@ -105,19 +103,27 @@ class Conclusion:
         visible = self.records.generation(visible_id) if visible_id else None
         return visible if visible and visible.expires_at > self.clock().timestamp() else None
 
-    def _judged(self, generation: Generation) -> Generation:
-        """Return the generation beside the visible one. Raises QualityFailed, once the manifest says why: what is
-        refused can be looked at, and accepted all the same.
+    def _recorded(self, run_id: str) -> Generation | None:
+        """Return the manifest of a run that was found good before, or accepted by somebody: it may have been seen
+        since, so it is not judged again, least of all beside one that came after it. Raises VerificationFailed where
+        its scores are going away: an execution was redriven after somebody deleted its generation.
+        """
+        there = self.records.generation(run_id)
+        if there and there.deleting:
+            raise VerificationFailed(f"generation {run_id} is being deleted since {there.deleting}")
+        return there if there and there.refused is None else None
+
+    def _record(self, generation: Generation) -> Generation:
+        """Return the generation beside the visible one, in the ledger. Raises QualityFailed, once the manifest says
+        why: what is refused can be looked at, and accepted all the same.
         """
         visible = self._visible()
-        if visible is None or visible.id != generation.id:
-            compared = replace(generation, compared=compare(generation, visible).to_body() if visible else None)
-            if found := faults(self.card.quality, compared, visible):
-                reason = "; ".join(found)
-                self.records.put_generation(replace(compared, refused=reason))
-                raise QualityFailed(reason)
-            return compared
-        return replace(generation, compared=visible.compared)  # concluded before, or accepted by somebody
+        compared = replace(generation, compared=compare(generation, visible).to_body() if visible else None)
+        found = "; ".join(faults(self.card.quality, compared, visible))
+        self.records.put_generation(replace(compared, refused=found or None))
+        if found:
+            raise QualityFailed(found)
+        return compared
 
     def _receipts(self, run_id: str, prepared: Prepared) -> list[dict[str, Any]]:
         """Return the receipts that are there, those of shards first; verification says which is not."""
@@ -140,7 +146,7 @@ class Conclusion:
         prefix = layout.results_prefix(self.card.model, event["run_id"], scored_at.strftime("%Y-%m-%d"))
         return Generation(
             id=event["run_id"],
-            model_version=self.model_version,
+            model_version=event["model_version"],
             scored_at=format_moment(scored_at),
             published_at=format_moment(self.clock()),
             rows_in=prepared["rows_in"],
@@ -150,7 +156,7 @@ class Conclusion:
             key_type=prepared["key_type"],
             results_uri=f"s3://{self.bucket}/{prefix}",
             quarantine_uri=prepared.get("quarantine_uri"),
-            expires_at=int(scored_at.timestamp()) + self.card.retention_seconds,
+            expires_at=int(scored_at.timestamp()) + event["retention_seconds"],
             buckets=[part["buckets"] for part in packed] or None,
             data_as_of=prepared.get("data_as_of"),
             profile=_profile(receipts),

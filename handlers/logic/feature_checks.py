@@ -78,7 +78,7 @@ def key_reasons(card: ModelCard, key: str | int | None) -> list[Found]:
         return []
     if key is None:
         return [_reason("null_key", card.key, "this model is given the key, and the instance has none")]
-    if card.key_type == "integer" and not isinstance(typed_key(key, "integer"), int):
+    if not is_of_type(key, card.key_type):
         return [_reason("not_an_integer", card.key, f"{shown(key)} is not {NOT_A['integer'][1]}")]
     if card.wire_format == "csv" and isinstance(key, str):
         return list(_line_break(key, card.key))
@@ -92,6 +92,14 @@ def typed_key(key: str | int, key_type: str | None) -> str | int:
     if key_type == "integer" and isinstance(key, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", key):
         return int(key)
     return key
+
+
+def is_of_type(key: str | int, key_type: str | None) -> bool:
+    """Whether a key can be one of the data's: any text is, where keys are not whole numbers or not known to be."""
+    if key_type != "integer":
+        return True
+    typed = typed_key(key, key_type)
+    return isinstance(typed, int) and abs(typed) <= MAX_INTEGER
 
 
 def _reason(code: str, column: str, message: str) -> Found:

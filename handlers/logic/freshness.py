@@ -1,18 +1,20 @@
 """How old what is visible is, again and again: the metric that the alarm reads, and the run that age itself starts.
 
 Age counts from the data's own time. Where nothing is visible yet it counts from the creation of the model's pipeline:
-a model that never came to have results rings as late as one whose results grew old, and not on its first day.
+a model that never came to have results rings as late as one whose results grew old, and not on its first day. Where
+DynamoDB has deleted what was visible, with its time, it counts from the slot of that run.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypedDict
 
 from handlers.contract import metrics
 from handlers.contract.modes import ServingMode
-from handlers.contract.records import Generation, Run
+from handlers.contract.records import Generation, Pointer, Run
 from handlers.logic.moments import format_moment, parse_moment, seconds_between
 from handlers.logic.ports import Clock, MetricSink, Records
+from handlers.logic.run_identity import slot_of
 from handlers.logic.scores import KEEPS_SCORES
 
 #: The word of a run's `trigger` where the age of the data started it.
@@ -59,37 +61,56 @@ class Freshness:
 
     def look(self, slot: str) -> Look:
         """Report the age, and start a run if it is time to. `slot` is when the look was due: twice is once."""
-        visible = self._visible()
-        since = visible.as_of if visible else format_moment(self.pipeline.created())
-        age = seconds_between(since, self.clock())
+        pointer = self.records.pointer()
+        visible_id = pointer.scores if KEEPS_SCORES[self.mode] else pointer.results
+        visible = self.records.generation(visible_id) if visible_id else None
+        age = seconds_between(self._since(visible_id, visible), self.clock())
         self.metric_sink.put({metrics.DATA_AGE_SECONDS: age})
-        why_not = self._why_not(visible, age)
+        why_not = self._why_not(pointer, visible_id, visible)
         started = self._start(slot) if why_not is None else None
         return Look(
             generation=visible.id if visible else None,
             data_as_of=visible.as_of if visible else None,
             age_seconds=age,
             started=started,
-            why=why_not or f"the data are older than {self.when_older_than_seconds} s",
+            why=why_not or self._why(visible_id, visible),
         )
 
-    def _visible(self) -> Generation | None:
-        pointer = self.records.pointer()
-        visible_id = pointer.scores if KEEPS_SCORES[self.mode] else pointer.results
-        return self.records.generation(visible_id) if visible_id else None
+    def _since(self, visible_id: str | None, visible: Generation | None) -> str:
+        if visible is not None:
+            return visible.as_of
+        return format_moment(slot_of(visible_id) if visible_id else self.pipeline.created())
 
-    def _why_not(self, visible: Generation | None, age: int) -> str | None:
+    def _why_not(self, pointer: Pointer, visible_id: str | None, visible: Generation | None) -> str | None:
         """Return why no run is to be started, or None where one is."""
         if not self.when_older_than_seconds:
             return "the model does not want runs by age"
-        if visible is None:
+        if visible_id is None:
             return "nothing is visible yet, so there are no data that could be too old"
-        if age <= self.when_older_than_seconds:
-            return "the data are young enough"
+        too_old_since = self._too_old_since(visible_id, visible)
+        if self._answers(visible):
+            if self.clock() <= too_old_since:
+                return "the data are young enough"
+            if pointer.held == visible_id:
+                return f"somebody went back to generation {visible_id}, and only a run of another trigger ends that"
         if self.pipeline.is_running():
             return "a run is under way"
-        too_old_since = parse_moment(visible.as_of) + timedelta(seconds=self.when_older_than_seconds)
         return self._pause(self._tries(too_old_since))
+
+    def _why(self, visible_id: str | None, visible: Generation | None) -> str:
+        if self._answers(visible):
+            return f"the data are older than {self.when_older_than_seconds} s"
+        return f"generation {visible_id} has expired"
+
+    def _answers(self, visible: Generation | None) -> bool:
+        return visible is not None and visible.expires_at > self.clock().timestamp()
+
+    def _too_old_since(self, visible_id: str, visible: Generation | None) -> datetime:
+        """Return when what is visible became too old; what has expired answers nobody, however young its data are."""
+        if visible is None:
+            return slot_of(visible_id)
+        expired = datetime.fromtimestamp(visible.expires_at, UTC)
+        return min(parse_moment(visible.as_of) + timedelta(seconds=self.when_older_than_seconds), expired)
 
     def _tries(self, since: datetime) -> list[Run]:
         """Return the runs that age has started since then, newest first: none of them made the data any newer."""

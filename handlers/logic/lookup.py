@@ -236,5 +236,11 @@ def _prediction(door: Door, key: str, prediction: object, generation: Generation
 
 
 def typed_key(key: str, key_type: str | None) -> Key:
-    """Return a key that was found as the data has it: an integer column answers with JSON integers."""
-    return int(key) if key_type == "integer" else key
+    """Return a key that was found as the data has it: an integer column answers with JSON integers.
+
+    What was found under a key that is none, such as an older entry of the overlay, answers with it as it is.
+    """
+    try:
+        return int(key) if key_type == "integer" else key
+    except ValueError:
+        return key

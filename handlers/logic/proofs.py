@@ -95,14 +95,19 @@ def look_at_async(gate: Gate, proof: Proof) -> Verdict:
 
 
 def look_at_generation(gate: Gate, proof: Proof) -> Verdict:
-    """Is a fresh generation of this model version visible? If not, make one and wait for it."""
+    """Is a fresh generation of this model version visible? If not, make one and wait for it.
+
+    Fresh is what was scored a short while ago, for scoring the same data again at each deployment would prove nothing.
+    Where lookups refuse old scores the data themselves must be, or else the front door would answer nobody.
+    """
     fresh_seconds = int(proof["properties"]["FreshSeconds"])
     if proof["request_type"] == "Create":
         return Verdict(PROVED, "this is the first deployment: nobody is served yet, so no generation is awaited")
     if fresh_seconds == 0:
         return Verdict(PROVED, "no generation is asked for")
     version, visible = proof["properties"]["ModelVersion"], _visible(gate)
-    age = seconds_between(visible.scored_at, gate.clock()) if visible else 0
+    refuses_stale = proof["properties"].get("RefusesStale") == "true"
+    age = seconds_between(proved_since(visible, refuses_stale=refuses_stale), gate.clock()) if visible else 0
     if visible and visible.model_version == version and age <= fresh_seconds:
         return Verdict(PROVED, f"generation {visible.id} of this model version is visible and {age} s old")
     trigger = {"trigger": "gate", "slot": proof["started_at"], "id": proof["request_id"]}
@@ -110,7 +115,15 @@ def look_at_generation(gate: Gate, proof: Proof) -> Verdict:
         execution = gate.executions.start(gate.pipeline, execution_name(proof["request_id"]), trigger)
         why = _why_not(visible, version, age, fresh_seconds)
         return Verdict(PROVING, f"{why}, so run {run_id_of(trigger)} was started", {"execution": execution})
-    return _run(gate, proof["execution"], run_id_of(trigger), visible)
+    verdict = _run(gate, proof["execution"], run_id_of(trigger), visible)
+    if verdict.state == PROVED and refuses_stale and age > fresh_seconds:
+        return Verdict(FAILED, _all_refused(visible, age, fresh_seconds))
+    return verdict
+
+
+def proved_since(generation: Generation, *, refuses_stale: bool) -> str:
+    """Return the moment from which a generation's age counts as proof: `refuses_stale` is `on_stale: refuse`."""
+    return generation.as_of if refuses_stale else generation.scored_at
 
 
 def execution_name(request_id: str) -> str:
@@ -338,6 +351,13 @@ def _why_not(visible: Generation | None, version: str, age: int, fresh_seconds: 
     if visible.model_version != version:
         return f"generation {visible.id} is of model version {visible.model_version}"
     return f"generation {visible.id} is {age} s old, more than {fresh_seconds} s"
+
+
+def _all_refused(visible: Generation, age: int, fresh_seconds: int) -> str:
+    return (
+        f"generation {visible.id} was made of data that are {age} s old already, more than {fresh_seconds} s: "
+        "on_stale: refuse would refuse every lookup. Deliver newer data, raise max_staleness, or use on_stale: serve"
+    )
 
 
 def _run(gate: Gate, execution: str, run_id: str, visible: Generation | None) -> Verdict:

@@ -31,7 +31,6 @@ class Publisher:
     """Publishes shards of one model. Every step overwrites what an earlier attempt wrote, the receipt last."""
 
     card: ModelCard
-    model_version: str
     bucket: str
     objects: Objects
     scores: ScoreStore
@@ -51,7 +50,7 @@ class Publisher:
             rows,
             key_type=event["key_type"],
             scored_at=event["scored_at"],
-            model_version=self.model_version,
+            model_version=event["model_version"],
         )
         results_key = layout.results_key(self.card.model, run_id, scored_at.strftime("%Y-%m-%d"), index)
         self.objects.put(self.bucket, results_key, to_parquet(table))
@@ -71,7 +70,7 @@ class Publisher:
         files = [layout.scores_key(self.card.model, run_id, shard["index"]) for shard in event["shards"]]
         keys, predictions = read_segments(self.objects, self.bucket, files, partition, partitions)
         packed = pack(keys, predictions, partitions=partitions, precision=self.card.score_precision)
-        expires_at = int(parse_moment(event["scored_at"]).timestamp()) + self.card.retention_seconds
+        expires_at = int(parse_moment(event["scored_at"]).timestamp()) + event["retention_seconds"]
         self.scores.put(run_id, partition, packed, expires_at=expires_at)
         receipt = Packed(
             partition=partition,

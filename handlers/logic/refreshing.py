@@ -16,6 +16,7 @@ from handlers.contract import metrics
 from handlers.contract.card import ModelCard
 from handlers.contract.errors import (
     BadBody,
+    BadKey,
     FeaturesNeeded,
     ModelFailed,
     ModelRefused,
@@ -30,7 +31,7 @@ from handlers.contract.key_hash import key_hash
 from handlers.contract.predictions import Key
 from handlers.contract.records import Refreshed
 from handlers.logic.families import Family
-from handlers.logic.feature_checks import typed_key
+from handlers.logic.feature_checks import is_of_type, shown, typed_key
 from handlers.logic.live import call, unfit
 from handlers.logic.live_ports import Endpoint
 from handlers.logic.moments import format_moment, milliseconds, parse_moment
@@ -88,7 +89,11 @@ class Overlay(Protocol):
         """Return the entries of keys, expired or not. Raises StoreUnavailable."""
 
     def refresh(self, key: str, entry: Refreshed, now: int) -> bool:
-        """Write an entry unless a newer one is there that has not expired at `now` (seconds); return whether it was."""
+        """Write an entry unless a newer one is there that has not expired at `now` (seconds); return whether it was.
+
+        Of data as old as those of an entry that another version of the model made, this one is the newer.
+        Raises PayloadTooLarge for a prediction that the table cannot hold.
+        """
 
     def take_turns(self, minute: str, wanted: int, limit: int, *, expires_at: int) -> int:
         """Count up to `wanted` keys in a minute and return how many, so that there are never more than `limit`."""
@@ -179,7 +184,7 @@ class _Batch:
         now, due = self._desk.clock(), []
         for wish in wishes:
             entry = there.get(str(wish.key))
-            if entry is None or entry.expires_at <= now.timestamp():
+            if entry is None or entry.expires_at <= now.timestamp() or self._is_replaced(entry, wish):
                 due.append(wish)
             elif wish.event == entry.event or wish.age <= (entry.data_as_of, entry.arrived):
                 self._skipped += 1
@@ -269,11 +274,17 @@ class _Batch:
             entry = Refreshed(prediction, self._desk.model_version, *moments, wish.event, wish.message.arrived)
             try:
                 written = self._desk.overlay.refresh(str(wish.key), entry, int(now.timestamp()))
+            except PayloadTooLarge as error:
+                self._reject(wish.message, error, wish)
             except StoreUnavailable as error:
                 self._put_back([wish], error)
             else:
                 self._refreshed += written
                 self._skipped += not written
+
+    def _is_replaced(self, entry: Refreshed, wish: Wish) -> bool:
+        """Whether another version of the model made the entry, of data no newer: an event that is sent again counts."""
+        return entry.model_version != self._desk.model_version and entry.data_as_of <= wish.data_as_of
 
     def _until_allowed(self, entry: Refreshed, now: datetime) -> float:
         passed = (now - parse_moment(entry.scored_at)).total_seconds()
@@ -331,6 +342,8 @@ def read_wish(message: Message, card: ModelCard, now: datetime) -> Wish:
     instance = to_instance({name: detail[name] for name in ("key", "features") if name in detail}, "the detail")
     if instance.features is None:
         raise FeaturesNeeded("the detail has no features", send_features=card.feature_names)
+    if not is_of_type(instance.key, card.key_type):
+        raise BadKey(f"the key {shown(instance.key)} is no whole number of 64 bits, and the model's keys are")
     if (error := unfit(card, instance.key, instance.features)) is not None:
         raise error
     return Wish(message, event["id"], instance.key, instance.features, _data_as_of(event, now))

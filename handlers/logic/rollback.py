@@ -20,7 +20,7 @@ class CannotBeShown(TurnoutError):
 
 
 def roll_back(pointer: Pointer) -> Pointer:
-    """Return the pointer with the two generations of scores swapped; rolling back twice changes nothing.
+    """Return the pointer with the two generations of scores swapped; rolling back twice shows what was shown before.
 
     The caller writes it under the condition that the stored revision is still `pointer.revision`.
     Raises NothingToRollBack.
@@ -29,8 +29,8 @@ def roll_back(pointer: Pointer) -> Pointer:
         raise NothingToRollBack("no generation of scores was ever published")
     if pointer.previous_scores is None:
         raise NothingToRollBack(f"generation {pointer.scores} is the only one; there is none before it")
-    return replace(
-        pointer, scores=pointer.previous_scores, previous_scores=pointer.scores, revision=pointer.revision + 1
+    return _held(
+        replace(pointer, scores=pointer.previous_scores, previous_scores=pointer.scores, revision=pointer.revision + 1)
     )
 
 
@@ -48,7 +48,14 @@ def show(pointer: Pointer, generation: Generation, *, in_lookups: bool) -> Point
     moved = replace(pointer, revision=pointer.revision + 1)
     if is_newest or not in_lookups:
         moved = replace(moved, results=generation.id)
-    return replace(moved, scores=generation.id, previous_scores=pointer.scores) if in_lookups else moved
+    if in_lookups:
+        return _held(replace(moved, scores=generation.id, previous_scores=pointer.scores))
+    return replace(moved, held=None if is_newest else generation.id)
+
+
+def _held(pointer: Pointer) -> Pointer:
+    """Return the pointer with its scores held, unless they are of the newest results: then nobody went back."""
+    return replace(pointer, held=pointer.scores if pointer.scores != pointer.results else None)
 
 
 def require_showable(generation: Generation | None, name: str, now: datetime, *, accept_refused: bool) -> Generation:

@@ -1,6 +1,7 @@
 """Which run a trigger means, and who may carry it out: one slot, one run, whatever the number of triggers."""
 
 import re
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from handlers.contract import layout, metrics
@@ -50,6 +51,11 @@ def run_id_of(trigger: Trigger) -> str:
         return run_id
     given = trigger["id"]
     return f"{run_id}-{given if _SHORT_ID.fullmatch(given) else sha256(given.encode()).hexdigest()[:6]}"
+
+
+def slot_of(run_id: str) -> datetime:
+    """Return the moment of a run's slot, which its id begins with."""
+    return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def start_run(

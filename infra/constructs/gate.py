@@ -108,7 +108,8 @@ class Gate(Construct):
         ]
         gate = self._function("Gate", "hands CloudFormation's question on", HAND_OVER, start, machine.attr_arn)
         self._token = gate.arn
-        self.passed = self._resource("Passed", "prove", proving.bound_seconds)
+        refuses = {"RefusesStale": "true"} if proving.fresh_seconds and parts.spec.on_stale == "refuse" else None
+        self.passed = self._resource("Passed", "prove", proving.bound_seconds, refuses)
 
     def require(self, proved: Construct) -> None:
         """Ask only after everything in a construct is there and up to date."""

@@ -13,7 +13,10 @@ from turnout.config.specs import TransformSpec
 State = dict[str, Any]
 
 #: What a definition leaves open: the service integration (its ARN has a partition), four functions and the model.
-SUBSTITUTIONS = ("RunTransformJob", "StartArn", "PrepareArn", "PublishArn", "ConcludeArn", "ModelName")
+SUBSTITUTIONS = ("RunTransformJob", "StartArn", "PrepareArn", "PublishArn", "ConcludeArn", "ModelName", "ModelVersion")
+
+#: Of the model that the definition names: an execution keeps both, whatever is deployed before it ends.
+MODEL_VERSION = "${ModelVersion}"
 
 #: A run that is not over after a day is lost; the alarm on timed-out executions says so.
 MACHINE_TIMEOUT_SECONDS = 24 * 3600
@@ -65,8 +68,10 @@ def definition(*, card: ModelCard, transform: TransformSpec, tags: dict[str, str
             "Transform": transform_state(card=card, transform=transform, tags=tags),
             "Scored": _stamp("$$.State.EnteredTime", "$.scored_at", "Publish"),
             "Publish": _publish(),
-            "Pack": _pack(),
-            "Conclude": _call("ConcludeArn", "$.concluded", "Succeeded", Parameters=_conclusion()),
+            "Pack": _pack(card.retention_seconds),
+            "Conclude": _call(
+                "ConcludeArn", "$.concluded", "Succeeded", Parameters=_conclusion(card.retention_seconds)
+            ),
             "Succeeded": {"Type": "Succeed"},
             "RecordFailure": _record(
                 {"run_id.$": "$.started.run_id", "started_at.$": "$.started.started_at"},
@@ -138,6 +143,7 @@ def _publish() -> State:
             "run_id.$": "$.started.run_id",
             "shard.$": "$$.Map.Item.Value",
             "scored_at.$": "$.scored_at",
+            "model_version": MODEL_VERSION,
             "key_type.$": "$.prepared.key_type",
             "partitions.$": "$.prepared.partitions",
         },
@@ -145,7 +151,7 @@ def _publish() -> State:
     }
 
 
-def _pack() -> State:
+def _pack(retention_seconds: int) -> State:
     """Return the state that packs scores part by part, once all shards are published; none where none are kept."""
     return {
         "Type": "Map",
@@ -156,6 +162,7 @@ def _pack() -> State:
             "partitions.$": "$.prepared.partitions",
             "shards.$": "$.prepared.shards",
             "scored_at.$": "$.scored_at",
+            "retention_seconds": retention_seconds,
         },
         **_each("PackPartition", "$.packed", "Conclude"),
     }
@@ -176,13 +183,15 @@ def _each(name: str, result: str, then: str) -> State:
     }
 
 
-def _conclusion() -> dict[str, str]:
+def _conclusion(retention_seconds: int) -> dict[str, str | int]:
     return {
         "outcome": "succeeded",
         "run_id.$": "$.started.run_id",
         "execution.$": "$.execution",
         "started_at.$": "$.started.started_at",
         "scored_at.$": "$.scored_at",
+        "model_version": MODEL_VERSION,
+        "retention_seconds": retention_seconds,
         "prepared.$": "$.prepared",
         "published.$": "$.published",
         "packed.$": "$.packed",

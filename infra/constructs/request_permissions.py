@@ -52,7 +52,7 @@ def remember_answers(parts: Parts) -> list[Statement]:
     """Allow remembering live answers, one flight per key, and counting live calls of a minute."""
     table = parts.scores.arn
     return [
-        on_items(table, ["GetItem", "BatchGetItem", "PutItem"], f"{LIVE}*"),
+        on_items(table, ["BatchGetItem", "PutItem"], f"{LIVE}*"),
         on_items(table, ["GetItem", "BatchGetItem", "PutItem"], f"{FLIGHT}*"),
         on_items(table, ["UpdateItem"], f"{MINUTE}*"),
     ]

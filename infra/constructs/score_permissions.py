@@ -20,12 +20,12 @@ def claim_runs(table_arn: str) -> Statement:
 
 def conclude_runs(table_arn: str) -> Statement:
     """Allow the ledger, manifests and the pointer: what makes a generation visible, but no score."""
-    return on_items(table_arn, ["GetItem", "PutItem", "UpdateItem"], RUN, GENERATION, POINTER)
+    return on_items(table_arn, ["GetItem", "PutItem"], RUN, GENERATION, POINTER)
 
 
 def write_scores(table_arn: str) -> Statement:
     """Allow scores only: a publisher that goes wrong cannot change what is visible. It reads how far it came."""
-    return on_items(table_arn, ["BatchWriteItem", "PutItem", "GetItem"], SCORES)
+    return on_items(table_arn, ["BatchWriteItem", "GetItem"], SCORES)
 
 
 def read_freshness(table_arn: str) -> Statement:

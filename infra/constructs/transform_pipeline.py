@@ -89,6 +89,7 @@ class TransformPipeline(Construct):
             substitutions={
                 "RunTransformJob": f"arn:{partition()}:states:::sagemaker:createTransformJob.sync",
                 "ModelName": self._model.name,
+                "ModelVersion": parts.model_version,
                 **{f"{step.capitalize()}Arn": step_arn for step, step_arn in steps.items()},
             },
             allowed=_machine_permissions(parts, list(steps.values())),
@@ -108,7 +109,6 @@ def _environment(parts: Parts) -> PipelineEnv:
         stage=parts.stage.name,
         model=parts.spec.name,
         mode=parts.spec.mode.value,
-        model_version=parts.model_version,
         table=parts.scores.name,
         data_bucket=parts.data.name,
         spec_bucket=parts.card_file.bucket,

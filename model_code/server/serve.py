@@ -59,6 +59,7 @@ def _load(server: InferenceServer) -> bool:
         exported = settings.onnx and serving_onnx.quicken(script.model, settings.model_dir, script.row_by_row)
         if settings.forest_loop and not exported:
             serving_forest.quicken(script.model)
+        script.warm_up()  # last, so that what is warm is what will answer
     except Exception:
         logger.exception("the model in %s cannot be loaded", settings.model_dir)
         return False

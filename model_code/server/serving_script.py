@@ -18,6 +18,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,10 +81,11 @@ class ModelScript:
     transform: Callable[[Any, str | bytes, str, str], Any]
     hooks: Hooks | None
     row_by_row: bool
+    own_warm_up: Callable[[], Any] | None = None
 
     @classmethod
     def load(cls, model_dir: Path, module: str, columns: Columns | None = None) -> Self:
-        """Import `<model_dir>/code/<module>.py`, load its model and warm it up. With `columns`, missing hooks are its.
+        """Import `<model_dir>/code/<module>.py` and load its model. With `columns`, missing hooks are its.
 
         Raises ScriptError when there is no usable script; whatever the script itself raises comes through.
         """
@@ -93,13 +95,28 @@ class ModelScript:
         own = _own_hooks(script, module)
         hooks = None if hasattr(script, "transform_fn") else _hooks(own, columns)
         model = script.model_fn(str(model_dir))
-        if hasattr(script, "model_warmup_fn"):
-            script.model_warmup_fn(str(model_dir), model)
-        elif hooks is not None:
-            _warm_up(hooks, model)
+        warm_up = getattr(script, "model_warmup_fn", None)
+        own_warm_up = partial(warm_up, str(model_dir), model) if warm_up else None
         stacks = hooks is not None and importlib.util.find_spec("numpy") is not None
         row_by_row = stacks and getattr(script, "ROW_BY_ROW", False) is True
-        return cls(model, hooks.transform if hooks else script.transform_fn, hooks, row_by_row)
+        return cls(model, hooks.transform if hooks else script.transform_fn, hooks, row_by_row, own_warm_up)
+
+    def warm_up(self) -> None:
+        """Predict once: as the script says, else a row of zeros if the model says how wide its rows are.
+
+        scikit-learn's models do. The row is our guess, so that a script which cannot take it still serves; what the
+        script's own model_warmup_fn raises comes through.
+        """
+        if self.own_warm_up is not None:
+            self.own_warm_up()
+            return
+        width = getattr(self.model, "n_features_in_", None)
+        if not isinstance(width, int):
+            return
+        failure = _attempt(self._predict_zeros, width)
+        if isinstance(failure, Exception):
+            told = "no warm-up: a row of %d zeros fails (%s); model_warmup_fn would do it right"
+            logger.warning(told, width, failure)
 
     def invoke_all(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """Return each request's answer, or what went wrong with it: Refused, or a fault of the script."""
@@ -110,6 +127,15 @@ class ModelScript:
         """Return the answer to one request. Raises Refused; anything else is a fault of the script."""
         body = self._body(request)
         return _answer(_refusing(self.transform, self.model, body, request.content_type, request.accept), request)
+
+    def _predict_zeros(self, width: int) -> None:
+        """Ask predict_fn, or transform_fn with the row as CSV, which is what Batch Transform sends."""
+        if self.hooks is None:
+            self.invoke(Request(",".join(["0.0"] * width).encode() + b"\n", "text/csv", "text/csv"))
+            return
+        import numpy as np
+
+        self.hooks.predict_fn(np.zeros((1, width)), self.model)
 
     def _body(self, request: Request) -> str | bytes | bytearray:
         if self.hooks is not None and self.hooks.takes_bytes:
@@ -209,21 +235,6 @@ def _hooks(own: dict[str, Callable], columns: Columns | None) -> Hooks:
         own.get("output_fn", columns.output_fn if columns else default_output_fn),
         takes_bytes=columns is not None and "input_fn" not in own,
     )
-
-
-def _warm_up(hooks: Hooks, model: Any) -> None:
-    """Predict a row of zeros if the model says how wide its rows are, as scikit-learn's do.
-
-    The row is our guess, so that a script which cannot take it still serves.
-    """
-    width = getattr(model, "n_features_in_", None)
-    if not isinstance(width, int):
-        return
-    import numpy as np
-
-    failure = _attempt(hooks.predict_fn, np.zeros((1, width)), model)
-    if isinstance(failure, Exception):
-        logger.warning("no warm-up: a row of %d zeros fails (%s); model_warmup_fn would do it right", width, failure)
 
 
 def _read(input_fn: Callable, body: str | bytes, content_type: str) -> Any:

@@ -53,7 +53,7 @@ def test_gate_and_drain_are_told_what_the_contract_says_and_called_by_one_functi
 ):
     template = served(mode, more)
     for resource, kind in ((gate(template), "prove"), (drain(template), "drain")):
-        beside = {"ServiceTimeout"} | (GateProperties.__optional_keys__ if kind == "drain" else set())
+        beside = {"ServiceTimeout"} | ({"Release"} if kind == "drain" else set())
         assert set(resource) == GateProperties.__required_keys__ | beside
         assert (resource["Kind"], resource["Mode"]) == (kind, mode)
     assert gate(template)["ServiceToken"] == drain(template)["ServiceToken"]
@@ -100,6 +100,19 @@ def test_no_pace_is_longer_than_the_grace_allows_for():
 )
 def test_only_modes_that_look_scores_up_want_a_fresh_generation(mode: str, wanted: int, served: Served):
     assert gate(served(mode))["FreshSeconds"] == str(wanted)
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "said"),
+    [
+        ("precompute", "    on_stale: refuse\n", "true"),
+        ("hybrid", "    on_stale: refuse\n", "true"),
+        ("precompute", "    on_stale: serve\n", None),
+        ("batch", "    on_stale: refuse\n", None),
+    ],
+)
+def test_the_gate_knows_where_lookups_refuse_old_scores(mode: str, settings: str, said: str | None, served: Served):
+    assert gate(served(mode, settings)).get("RefusesStale") == said
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,8 @@ def test_the_machine_is_given_everything_that_its_definition_leaves_open(precomp
 
     machine = precompute.starting_with("ServingPipeline", "AWS::StepFunctions::StateMachine")
     assert set(machine["DefinitionSubstitutions"]) == set(SUBSTITUTIONS)
+    gate = precompute.starting_with("GatePassed", "Custom::TurnoutGate")
+    assert machine["DefinitionSubstitutions"]["ModelVersion"] == gate["ModelVersion"]
     definition = machine["DefinitionString"]
     for name in SUBSTITUTIONS:
         assert f"${{{name}}}" in definition

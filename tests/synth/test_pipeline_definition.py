@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from handlers.contract.card import Feature, ModelCard
+from handlers.contract.env import PipelineEnv
 from handlers.contract.errors import PERMANENT_RUN_ERRORS
 from handlers.contract.modes import ServingMode
 from handlers.contract.pipeline import Packed, PackPartition, Prepared, Published, PublishShard, Shard
@@ -104,6 +105,16 @@ def test_the_steps_hand_each_other_what_their_events_say():
         name: {key.removesuffix(".$") for key in states()[name]["ItemSelector"]} for name in ("Publish", "Pack")
     }
     assert selected == {"Publish": set(get_type_hints(PublishShard)), "Pack": set(get_type_hints(PackPartition))}
+
+
+def test_a_run_is_of_the_model_that_it_began_with_whatever_is_deployed_in_its_midst():
+    found = states()
+    assert found["Transform"]["Parameters"]["ModelName"] == "${ModelName}"
+    assert found["Publish"]["ItemSelector"]["model_version"] == "${ModelVersion}"
+    assert found["Conclude"]["Parameters"]["model_version"] == "${ModelVersion}"
+    assert found["Pack"]["ItemSelector"]["retention_seconds"] == ModelCard("m", "id", [], "").retention_seconds
+    assert found["Conclude"]["Parameters"]["retention_seconds"] == ModelCard("m", "id", [], "").retention_seconds
+    assert "model_version" not in get_type_hints(PipelineEnv), "a deployment changes it while runs are under way"
 
 
 #: AWS Step Functions Developer Guide, "Service quotas": events in one execution's history, bytes of a state's data.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks.growth import STEPS
 from handlers.contract import errors, predictions
 from turnout import cli, config
 
@@ -84,3 +85,16 @@ def test_the_contract_page_names_every_member_of_an_answer():
     page = (ROOT / "docs/api.md").read_text()
     for name in predictions.Prediction.__dataclass_fields__:
         assert f'"{name}"' in page, name
+
+
+def test_the_table_of_growth_says_what_was_recorded():
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / "docs/performance.md").read_text().splitlines()]
+    table = {cells[0]: cells[1:] for cells in rows if len(cells) == 10}
+    for size in json.loads((ROOT / "docs/growth.json").read_text()):
+        load, *seconds, peak, lookup, cpu = table[f"{size['rows']:,}"]
+        per_million = [size["seconds"][step] * 1e6 / size["rows"] for step in STEPS]
+        assert [float(value) for value in seconds] == pytest.approx(per_million, abs=0.5)
+        assert (load, peak, cpu) == (
+            f"{size['load']:.0f}", f"{size['peak_mb']:,.0f} MB", f"{size['lookup_cpu_us']:.0f}"
+        )  # fmt: skip
+        assert lookup == f"{size['lookup_ms']:.2f} / {size['lookup_p99_ms']:.1f}"

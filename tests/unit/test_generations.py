@@ -90,7 +90,7 @@ def test_a_mode_without_lookups_shows_its_newest_results(three):
     batch.move_pointer(batch.pointer(), Pointer(results=B, scores=A, previous_scores=C, revision=2))
     assert states(batch) == {C: "kept", B: "visible", A: "kept"}
     assert generations.make_visible(batch, C, accept_refused=False) == (B, C)
-    assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3)
+    assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3, held=C)
 
 
 def test_what_predictions_look_like_is_told_without_what_only_machines_read(three):
@@ -105,9 +105,9 @@ def test_what_predictions_look_like_is_told_without_what_only_machines_read(thre
 
 def test_any_kept_generation_can_be_shown_and_the_way_back_is_a_rollback(three):
     assert generations.make_visible(three, A, accept_refused=False) == (C, A)
-    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2, held=A)
     assert generations.show_previous(three) == (A, C)
-    assert three.pointer().scores == C
+    assert (three.pointer().scores, three.pointer().held) == (C, None), "nobody goes back to the newest"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_refused_generation_that_is_accepted_is_one_like_any_other(three):
 def test_an_older_one_that_is_accepted_does_not_become_the_newest_results(three):
     three.put_generation(manifest(A, refused="40 rows"))
     generations.make_visible(three, A, accept_refused=True)
-    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2)
+    assert three.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=2, held=A)
 
 
 def test_a_refused_first_generation_can_be_accepted(model):
@@ -247,16 +247,87 @@ def test_a_generation_that_is_shown_while_it_is_being_marked_stays(three, monkey
     put = deployed.Model.put_generation
     races = []
 
-    def late(self, generation):
+    def late(self, generation, **condition):
         if generation.deleting and not races:
             races.append(True)
             generations.make_visible(three, A, accept_refused=False)
-        put(self, generation)
+        put(self, generation, **condition)
 
     monkeypatch.setattr(deployed.Model, "put_generation", late)
     with pytest.raises(UserError, match="is visible; it stays"):
         generations.delete(three, A, lambda items: None)
     assert three.generation(A).deleting is None
+
+
+def test_a_generation_that_is_shown_just_after_it_was_marked_stays_and_can_be_shown_again(three, monkeypatch):
+    move, races = deployed.Model.move_pointer, []
+
+    def late(self, old, new):
+        if not races:  # somebody read the generation before it was marked, and moves the pointer first
+            races.append(True)
+            move(self, old, replace(old, scores=A, previous_scores=C, revision=old.revision + 1))
+        move(self, old, new)
+
+    monkeypatch.setattr(deployed.Model, "move_pointer", late)
+    with pytest.raises(UserError):
+        generations.delete(three, A, lambda items: None)
+    assert three.generation(A) == manifest(A)
+    assert generations.show_previous(three) == (A, C)
+    assert generations.show_previous(three) == (C, A)
+
+
+@pytest.mark.parametrize("begins_at", ["put_generation", "move_pointer"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_refused_generation_that_is_deleted_while_it_is_accepted_stays_deleted(model, monkeypatch, begins_at, first):
+    if not first:
+        model.put_generation(manifest(C))
+        model.move_pointer(Pointer(), Pointer(results=C, scores=C, revision=1))
+    put_scores(model, A, [0.5] * 900, refused="all predictions are 0.5")
+    step, races = getattr(deployed.Model, begins_at), []
+
+    def late(self, *arguments, **condition):
+        if not races:  # between the acceptance's reading and its writing
+            races.append(True)
+            generations.delete(model, A, lambda items: None)
+        step(self, *arguments, **condition)
+
+    monkeypatch.setattr(deployed.Model, begins_at, late)
+    with pytest.raises(UserError, match="changed"):
+        generations.make_visible(model, A, accept_refused=True)
+    assert model.generation(A) is None
+    assert items_of(model, A) == []
+    assert model.pointer().scores == (None if first else C)
+
+
+def test_a_deletion_that_broke_stays_marked_whatever_keeps_the_next_from_going_on(three, monkeypatch):
+    three.put_generation(manifest(A, deleting="2026-11-23T06:00:00Z"))
+    move = deployed.Model.move_pointer
+
+    def contended(self, old, new):
+        move(self, old, replace(old, revision=old.revision + 1))
+        move(self, old, new)
+
+    monkeypatch.setattr(deployed.Model, "move_pointer", contended)
+    with pytest.raises(UserError):
+        generations.delete(three, A, lambda items: None)
+    assert states(three)[A] == "deleting"
+
+
+def test_two_deletions_of_one_generation_end_with_nothing_of_it(three, monkeypatch):
+    put_scores(three, A, [number / 7 for number in range(900)])
+    put, races = deployed.Model.put_generation, []
+
+    def late(self, generation, **condition):
+        if not races:
+            races.append(True)
+            generations.delete(three, A, lambda items: None)
+        put(self, generation, **condition)
+
+    monkeypatch.setattr(deployed.Model, "put_generation", late)
+    with pytest.raises(UserError, match="was deleted or changed meanwhile"):
+        generations.delete(three, A, lambda items: None)
+    assert three.generation(A) is None
+    assert items_of(three, A) == []
 
 
 class TestCommands:

@@ -35,7 +35,7 @@ from turnout.config.capabilities import (
     realtime_instances,
 )
 from turnout.config.problems import quote
-from turnout.config.specs import FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
+from turnout.config.specs import LAST_MODIFIED, FeatureSpec, ModelSpec, PlatformSpec, ScheduleSpec, format_duration
 from turnout.config.stages import STAGES
 
 _API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/"
@@ -420,6 +420,10 @@ def _refresh(spec: ModelSpec) -> Findings:
     elif family not in AT_ONCE:
         reason = "an asynchronous endpoint answers later, and an event's key is scored at once"
         yield Finding(path, reason, "Use hybrid.fallback: serverless (or realtime), or on_event: false.")
+    elif spec.input.data_time == LAST_MODIFIED:
+        reason = "files that were extracted before an event and uploaded after it count as newer, and hide its score"
+        remedy = "Name a column with each row's own time: input.data_time: <column>."
+        yield Finding(path, reason, remedy, None, "warning")
 
 
 def _serverless_limits(spec: ModelSpec) -> Findings:

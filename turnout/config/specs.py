@@ -300,7 +300,8 @@ class RefreshSpec(Strict):
     on_event: bool = Field(
         False,
         description="Whether an EventBridge event `Refresh Prediction` with a key and its features has that one key "
-        "scored again at once. Needs an endpoint that answers at once: `hybrid` with `realtime` or `serverless`.",
+        "scored again at once. Needs an endpoint that answers at once: `hybrid` with `realtime` or `serverless`; and, "
+        "lest files that were uploaded after an event hide its score, a column as `input.data_time`.",
     )
     window: Duration = Field(
         timedelta(0), description="Time that events collect before the model is asked about all of them, 0s to 5m."

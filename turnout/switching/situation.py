@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.contract.modes import ServingMode
+from handlers.contract.records import Generation
 from handlers.logic.moments import seconds_between
+from handlers.logic.proofs import proved_since
 from turnout import deployed
 from turnout.config.specs import ModelSpec
 from turnout.errors import NotDeployed, UserError
@@ -60,9 +62,13 @@ def _measured(model: deployed.Model, now: Situation, spec: ModelSpec) -> Situati
         recent=traffic.recent(model, spec.key.column, now=moment),
         rows=generation.rows_scored if generation else None,
         scores_version=scores.model_version if scores else None,
-        scores_age=seconds_between(scores.scored_at, moment) if scores else sys.maxsize,
+        scores_age=_scores_age(scores, spec, moment) if scores else sys.maxsize,
         run_minutes=_minutes(finished[0].started_at, finished[0].ended_at) if finished else None,
     )
+
+
+def _scores_age(scores: Generation, spec: ModelSpec, moment: datetime) -> int:
+    return seconds_between(proved_since(scores, refuses_stale=spec.on_stale == "refuse"), moment)
 
 
 def _minutes(start: str, end: str) -> float:

@@ -290,7 +290,7 @@ def test_a_bucket_of_ones_own_must_be_allowed_to_send_events():
 
 @pytest.mark.parametrize("mode", sorted(AVAILABLE))
 def test_events_score_keys_where_there_are_lookups_and_an_endpoint(mode):
-    found = findings(mode=mode.value, refresh={"on_event": True})
+    found = findings(mode=mode.value, refresh={"on_event": True}, input={"data_time": "at"})
     assert ("refresh.on_event" not in found) is (mode == ServingMode.HYBRID)
     assert mode == ServingMode.HYBRID or found["refresh.on_event"].remedy.startswith("Use mode: hybrid")
     assert "refresh.on_event" not in findings(mode=mode.value, refresh={"on_event": False, "window": "1s"})
@@ -298,9 +298,17 @@ def test_events_score_keys_where_there_are_lookups_and_an_endpoint(mode):
 
 @pytest.mark.parametrize(("fallback", "legal"), [("realtime", True), ("serverless", True), ("async", False)])
 def test_events_score_keys_with_an_endpoint_that_answers_at_once(fallback, legal):
-    found = findings(mode="hybrid", hybrid={"fallback": fallback}, refresh={"on_event": True})
+    settings = {"hybrid": {"fallback": fallback}, "input": {"data_time": "at"}}
+    found = findings(mode="hybrid", refresh={"on_event": True}, **settings)
     assert ("refresh.on_event" not in found) is legal
     assert legal or "hybrid.fallback: serverless" in found["refresh.on_event"].remedy
+
+
+def test_events_beside_files_that_say_themselves_how_old_they_are_is_a_warning_with_the_way_out():
+    found = findings(mode="hybrid", refresh={"on_event": True})["refresh.on_event"]
+    assert (found.severity, "input.data_time: <column>" in found.remedy) == ("warning", True)
+    assert findings(mode="hybrid", refresh={"on_event": True}, input={"data_time": "at"}) == {}
+    assert findings(mode="hybrid", refresh={"on_event": False}) == {}
 
 
 @pytest.mark.parametrize(

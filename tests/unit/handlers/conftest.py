@@ -56,7 +56,7 @@ def model(aws, monkeypatch):
     """Environment and card of a deployed model `m` in mode precompute."""
     description = card(Feature("x", minimum=0), max_bad_fraction=0.5)
     client("s3").put_object(Bucket=BUCKET, Key="card.json", Body=description.to_json().encode())
-    pipeline = PipelineEnv("dev", "m", "precompute", "v7", TABLE, BUCKET, BUCKET, "card.json")
+    pipeline = PipelineEnv("dev", "m", "precompute", TABLE, BUCKET, BUCKET, "card.json")
     door = predict_env()
     # moto answers botocore only; what our own client does is shown against servers.
     monkeypatch.setattr(predict, "reader", lambda: client("dynamodb", FAST))

@@ -144,12 +144,15 @@ class World:
     ) -> None:
         self.endpoints.states[name] = EndpointState("InService", config, reason, instances)
 
-    def show(self, generation_id: str = "20261123T060000Z", version: str = "v7", age: int = 60) -> None:
-        """Make a generation visible that was scored `age` seconds ago."""
+    def show(
+        self, generation_id: str = "20261123T060000Z", version: str = "v7", age: int = 60, data_age: int | None = None
+    ) -> None:
+        """Make a generation visible that was scored `age` seconds ago, of data that are `data_age` seconds old."""
         scored_at = format_moment(self.clock() - timedelta(seconds=age))
-        self.records.put_generation(
-            Generation(generation_id, version, scored_at, scored_at, 2, 2, 0, 2, "string", "s3://r/", None, 10**10)
-        )
+        made = Generation(generation_id, version, scored_at, scored_at, 2, 2, 0, 2, "string", "s3://r/", None, 10**10)
+        if data_age is not None:
+            made = replace(made, data_as_of=format_moment(self.clock() - timedelta(seconds=data_age)))
+        self.records.put_generation(made)
         self.records.current = Pointer(generation_id, generation_id, None, self.records.current.revision + 1)
 
     def run(self, run_id: str, status: str, execution: str, **ended: str) -> None:

@@ -133,6 +133,9 @@ class TestWriting:
 
         assert self.write(table, 1_010, note=note) == 1_010
         assert noted == [NOTED, 2 * NOTED, 3 * NOTED, 1_010]
+        noted.clear()
+        assert self.write(table, 30, note=note) == 30
+        assert noted == [30]
 
     def test_items_are_taken_from_the_source_only_as_they_can_be_sent(self):
         released, taken = threading.Event(), []
@@ -223,7 +226,8 @@ class TestScoreTable:
         rows = {"a": "small", "b": "large" * 1_000, "c": 1}
         generation = self.publish(scores, rows.items())
         assert generation.buckets == [1]
-        assert len(client("dynamodb").scan(TableName=TABLE)["Items"]) == 2
+        names = [item["pk"]["S"] for item in client("dynamodb").scan(TableName=TABLE)["Items"]]
+        assert sorted(names) == [f"{RUN}#0", f"{RUN}#0.0", f"{RUN}#b"]  # how far writing came is the first
         assert {key: scores.get(generation, key).prediction for key in rows} == rows
         found = scores.get_many(generation, [*rows, "d"])
         assert {key: score.prediction for key, score in found.items()} == rows
@@ -276,6 +280,21 @@ class TestScoreTable:
         ScoreTable(again, TABLE).put(RUN, 0, whole, expires_at=9)
         assert again.items == 0
         assert len(scores.get_many(manifest(buckets=[0]), [f"k{number}" for number in range(1_000)])) == 1_000
+
+    @pytest.mark.parametrize(
+        ("count", "prediction", "noted"),
+        [(10, 0.5, False), (1, "x" * 900, False), (1, "x" * 1_024, True), (300, None, True), (5_000, None, True)],
+    )
+    def test_a_delivery_of_what_is_written_costs_nothing_unless_it_is_one_write_unit(
+        self, scores, count, prediction, noted
+    ):
+        dice = random.Random(3)
+        whole = packed([(f"k{number}", prediction or dice.random()) for number in range(count)])
+        first, again = CountedWrites(client("dynamodb")), CountedWrites(client("dynamodb"))
+        for calls in (first, again):
+            ScoreTable(calls, TABLE).put(RUN, 0, whole, expires_at=9)
+        assert first.items == whole.items + noted
+        assert again.items == (0 if noted else 1)
 
     def test_what_an_attempt_with_other_scores_noted_does_not_count(self, scores):
         self.publish(scores, [(f"k{number}", 0.5) for number in range(1_000)])
@@ -377,6 +396,8 @@ class TestRecordsTable:
         assert records.move_pointer(Pointer("b", "b", "a", 2), expected_revision=1) is True
         assert records.move_pointer(Pointer("c", "c", "a", 2), expected_revision=1) is False
         assert records.pointer() == Pointer("b", "b", "a", 2)
+        assert records.move_pointer(Pointer("b", "a", "b", 3, held="a"), expected_revision=2) is True
+        assert records.pointer().held == "a"
 
     def test_a_retry_that_meets_its_own_first_write_has_moved_the_pointer(self, records):
         moved = Pointer("a", "a", None, 1)

@@ -44,9 +44,8 @@ class World:
             key = layout.partition_receipt_key("m", RUN, part["partition"])
             self.objects.put("data", key, json.dumps(part).encode())
         self.conclusion = Conclusion(
-            card=card(retention_seconds=86_400),
+            card=card(),
             mode=mode,
-            model_version="v7",
             bucket="data",
             objects=self.objects,
             records=self.records,
@@ -91,6 +90,13 @@ class TestSuccess:
             },
             singles=0,
         )
+
+    def test_a_generation_is_of_the_model_and_kept_as_long_as_when_its_execution_began(self):
+        world = World()
+        world.conclude({**world.event, "model_version": "v6", "retention_seconds": 60})
+        shown = world.records.generations[RUN]
+        kept_until = datetime(2026, 11, 23, 6, 10, 12, tzinfo=UTC)
+        assert (shown.model_version, shown.expires_at) == ("v6", int(kept_until.timestamp()))
 
     def test_the_first_run_of_a_model_becomes_visible_too(self):
         world = World()
@@ -164,7 +170,9 @@ class TestSuccess:
         world = World()
         world.records.before_move = [lambda records: setattr(records, "current", roll_back(records.current))]
         assert world.conclude()["visible"] is True
-        assert world.records.current == Pointer(results=RUN, scores=RUN, previous_scores=OLDER, revision=6)
+        # `held` says nothing about another generation than its own.
+        moved = Pointer(results=RUN, scores=RUN, previous_scores=OLDER, revision=6, held=OLDER)
+        assert world.records.current == moved
 
     def test_a_newer_run_that_wins_the_race_is_not_covered(self):
         world = World()
@@ -299,6 +307,29 @@ class TestQuality:
         assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
         assert world.records.generations[RUN].compared["against"] == OLD
 
+    def test_what_was_visible_and_was_followed_by_another_is_not_refused_by_a_late_retry(self, world):
+        self.shards(world, [0.25] * 40, [0.75] * 60)
+        sound, world.records.put_run = world.records.put_run, None
+        with pytest.raises(TypeError):
+            world.conclude()
+        world.records.put_run = sound
+        shown = world.records.generations[RUN]
+        after = replace(shown, id="after", scored_at="2026-11-23T06:12:00Z", rows_scored=10_000)
+        world.records.put_generation(after)
+        world.records.current = Pointer(results="after", scores="after", previous_scores=RUN, revision=6)
+        world.clock.advance(600)
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": False}
+        assert world.records.generations[RUN] == shown
+        assert world.records.current.scores == "after"
+
+    def test_a_generation_whose_scores_are_being_deleted_is_not_shown_by_a_redrive(self, world):
+        self.shards(world, [0.25] * 40, [0.75] * 60)
+        before = world.records.current
+        world.records.put_generation(replace(manifest(RUN, "2026-11-23T06:09:12Z"), deleting="2026-11-23T06:10:00Z"))
+        with pytest.raises(VerificationFailed, match="is being deleted since 2026-11-23T06:10:00Z"):
+            world.conclude()
+        assert world.records.current == before
+
     def test_an_expired_generation_is_nothing_to_compare_with(self, world):
         self.shards(world, [0.25] * 20, [0.75] * 20)
         world.records.put_generation(replace(world.records.generations[OLD], expires_at=1_000))
@@ -312,7 +343,7 @@ class TestQuality:
         world.records.current = Pointer(results=OLDER, scores=OLD, revision=4)
         assert world.conclude()["visible"] is True
         world.records.current = Pointer(results=OLD, scores=OLDER, revision=4)
-        del world.records.runs[RUN]
+        del world.records.runs[RUN], world.records.generations[RUN]
         with pytest.raises(QualityFailed):
             world.conclude()
 
@@ -395,8 +426,10 @@ class TestFailure:
 class TestRollback:
     def test_the_two_generations_change_places_under_a_new_revision(self):
         pointer = Pointer(results="c", scores="b", previous_scores="a", revision=7)
-        assert roll_back(pointer) == Pointer(results="c", scores="a", previous_scores="b", revision=8)
-        assert roll_back(roll_back(pointer)) == replace(pointer, revision=9)
+        assert roll_back(pointer) == Pointer(results="c", scores="a", previous_scores="b", revision=8, held="a")
+        assert roll_back(roll_back(pointer)) == replace(pointer, revision=9, held="b")
+        newest = Pointer(results="c", scores="c", previous_scores="b", revision=7)
+        assert roll_back(roll_back(newest)) == replace(newest, revision=9)
 
     @pytest.mark.parametrize(
         ("pointer", "says"), [(Pointer(results="a"), "ever published"), (Pointer("a", "a", None, 1), "the only one")]

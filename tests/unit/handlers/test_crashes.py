@@ -287,16 +287,18 @@ class Execution:
 
     def publisher(self) -> Publisher:
         scores = ScoreTable(self.line.to(self.world.table), TABLE)
-        return Publisher(CARD, "v1", "data", self.line.to(self.world.objects), scores)
+        return Publisher(CARD, "data", self.line.to(self.world.objects), scores)
 
     def publish(self, shard: Shard) -> None:
         event = {"run_id": self.run_id, "shard": shard, "scored_at": format_moment(self.scored_at)}
-        event |= {"key_type": "string", "partitions": PARTITIONS}
+        event |= {"model_version": "v1", "key_type": "string", "partitions": PARTITIONS}
         self.published[shard["index"]] = self.publisher().publish(event)
 
     def pack(self, partition: int) -> None:
         event = {"run_id": self.run_id, "partition": partition, "partitions": PARTITIONS, "shards": SHARDS}
-        self.packed[partition] = self.publisher().pack({**event, "scored_at": format_moment(self.scored_at)})
+        self.packed[partition] = self.publisher().pack(
+            {**event, "scored_at": format_moment(self.scored_at), "retention_seconds": CARD.retention_seconds}
+        )
 
     def conclude(self) -> None:
         prepared = Prepared(
@@ -313,7 +315,6 @@ class Execution:
         concluded = Conclusion(
             card=CARD,
             mode=ServingMode.PRECOMPUTE,
-            model_version="v1",
             bucket="data",
             objects=self.line.to(self.world.objects),
             records=RecordsTable(self.line.to(self.world.table), TABLE),
@@ -326,6 +327,8 @@ class Execution:
                 execution=self.run_id,
                 started_at=self.started_at,
                 scored_at=format_moment(self.scored_at),
+                model_version="v1",
+                retention_seconds=CARD.retention_seconds,
                 prepared=prepared,
                 published=list(self.published.values()),
                 packed=list(self.packed.values()),

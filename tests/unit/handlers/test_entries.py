@@ -55,6 +55,7 @@ def run_pipeline(slot="2026-11-23T06:00:00Z", scored_at="2026-11-23T06:09:12.345
                 "run_id": started["run_id"],
                 "shard": shard,
                 "scored_at": scored_at,
+                "model_version": "v7",
                 "key_type": prepared["key_type"],
                 "partitions": prepared["partitions"],
             },
@@ -63,7 +64,7 @@ def run_pipeline(slot="2026-11-23T06:00:00Z", scored_at="2026-11-23T06:09:12.345
         for shard in prepared["shards"]
     ]
     packing = {name: prepared[name] for name in ("shards", "partitions")}
-    packing |= {"run_id": started["run_id"], "scored_at": scored_at}
+    packing |= {"run_id": started["run_id"], "scored_at": scored_at, "retention_seconds": 30 * 86_400}
     packed = [publish.handler({**packing, "partition": number}, None) for number in prepared["partitions"]]
     closing = {
         "outcome": "succeeded",
@@ -71,6 +72,8 @@ def run_pipeline(slot="2026-11-23T06:00:00Z", scored_at="2026-11-23T06:09:12.345
         "execution": event("trigger_schedule")["execution"],
         "started_at": started["started_at"],
         "scored_at": scored_at,
+        "model_version": "v7",
+        "retention_seconds": 30 * 86_400,
         "prepared": prepared,
         "published": published,
         "packed": packed,

@@ -1,6 +1,7 @@
 """Each look reports the age of the data, and starts a run when it is time to and not more often."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from handlers.contract.modes import ServingMode
 from handlers.contract.records import Pointer, Run
 from handlers.logic.freshness import FIRST_PAUSE, LONGEST_PAUSE, Freshness
 from handlers.logic.moments import format_moment
+from handlers.logic.rollback import roll_back
 from handlers.logic.run_identity import TRIGGERS, run_id_of
 from tests.unit.handlers.conftest import TABLE
 from tests.unit.handlers.fakes import FakeClock, FakeMetrics, FakeRecords
@@ -124,6 +126,44 @@ class TestRuns:
         looking.records.current = Pointer()
         assert "nothing is visible" in looking.look()["why"]
         assert looking.pipeline.started == []
+
+    def test_one_is_started_where_what_was_visible_is_deleted_or_has_expired(self, looking):
+        looking.shows(manifest(data_as_of=YOUNG, expires_at=int(looking.clock().timestamp())))
+        assert "has expired" in looking.look()["why"]
+        del looking.records.generations[RUN]
+        found = looking.look()
+        assert (found["generation"], found["age_seconds"]) == (None, 600), "its slot was 06:00"
+        assert "has expired" in found["why"]
+        assert len(looking.pipeline.started) == 2
+
+    def test_what_is_deleted_and_cannot_be_renewed_is_tried_with_pauses(self, looking):
+        del looking.records.generations[RUN]
+        for _ in range(24 * 12):
+            if looking.look()["started"]:
+                looking.ran()
+            looking.clock.advance(300)
+        assert 6 <= len(looking.pipeline.started) <= 8
+
+    def test_what_somebody_went_back_to_stays_until_another_run_is_visible(self, looking):
+        newest = manifest(NEXT, data_as_of=OLD)
+        looking.shows(newest)
+        looking.records.current = roll_back(replace(looking.records.current, previous_scores=RUN))
+        assert "somebody went back to generation 20261123T060000Z" in looking.look()["why"]
+        assert looking.pipeline.started == []
+        looking.records.current = roll_back(looking.records.current)
+        assert looking.look()["started"]
+
+    def test_going_back_holds_nothing_once_a_run_is_visible(self, looking):
+        looking.records.current = replace(looking.records.current, held=RUN)
+        assert looking.look()["started"] is None
+        looking.records.put_generation(manifest(NEXT, data_as_of=OLD))
+        looking.records.current = replace(looking.records.current, results=NEXT, scores=NEXT, previous_scores=RUN)
+        assert looking.look()["started"]
+
+    def test_what_somebody_went_back_to_is_renewed_once_it_answers_nobody(self, looking):
+        looking.shows(manifest(data_as_of=OLD, expires_at=int(looking.clock().timestamp())))
+        looking.records.current = replace(looking.records.current, held=RUN)
+        assert looking.look()["started"]
 
     @pytest.mark.parametrize("status", ["failed", "succeeded"])
     def test_a_run_that_left_the_data_old_is_tried_again_after_a_pause(self, looking, status):

@@ -480,6 +480,38 @@ def test_a_run_whose_generation_was_set_aside_does_not_pass(world):
     assert (state, "generation 20261123T070000Z of model version v6 is visible" in reason) == ("failed", True)
 
 
+LOOKED_UP = {"Mode": "precompute", "Endpoint": ""}
+
+
+def test_old_data_that_were_scored_a_moment_ago_are_proof_unless_lookups_refuse_them(world):
+    world.show(age=1, data_age=3_601)
+    assert world.look(world.asked(**LOOKED_UP))["state"] == "proved"
+    refusing = world.asked(RefusesStale="true", **LOOKED_UP)
+    state, reason = verdict(world.look(refusing))
+    assert (state, "is 3601 s old, more than 3600 s, so run" in reason) == ("proving", True)
+    world.show(age=1, data_age=3_600)
+    assert world.look(refusing)["state"] == "proved"
+
+
+@pytest.mark.parametrize(("data_age", "state"), [(3_600, "proved"), (3_601, "failed")])
+def test_a_run_that_makes_what_lookups_would_refuse_does_not_pass(world, data_age, state):
+    proof = world.look(world.asked(RefusesStale="true", **LOOKED_UP))
+    run_id = run_id_of(world.executions.started[f"gate-{REQUEST}"])
+    world.run(run_id, "succeeded", proof["execution"])
+    world.show(run_id, age=1, data_age=data_age)
+    looked = world.look(proof)
+    assert looked["state"] == state
+    assert state == "proved" or "data that are 3601 s old already, more than 3600 s" in looked["reason"]
+
+
+def test_a_run_may_take_longer_than_scores_are_fresh_where_they_are_served_all_the_same(world):
+    proof = world.look(world.asked(**LOOKED_UP))
+    run_id = run_id_of(world.executions.started[f"gate-{REQUEST}"])
+    world.run(run_id, "succeeded", proof["execution"])
+    world.show(run_id, age=4_000)
+    assert world.look(proof)["state"] == "proved"
+
+
 def test_the_first_deployment_awaits_no_generation(world):
     assert world.look(world.asked("Create", Mode="precompute", Endpoint=""))["state"] == "proved"
     assert world.executions.started == {}

@@ -247,14 +247,14 @@ class World:
             f"work/m/{RUN}/keys/shard-00000.parquet": sidecar([1, 3, 4, 6, 8], ["a", "b", "00001", "ü/%", "e"]),
         }
         self.objects, self.scores = FakeObjects(files), FakeScores()
-        model = card(prediction="risk", retention_seconds=1_000, **settings)
-        self.publisher = Publisher(model, "v7", "data", self.objects, self.scores)
+        model = card(prediction="risk", **settings)
+        self.publisher = Publisher(model, "data", self.objects, self.scores)
 
     def publish(self, **changes):
         """Publish and pack as the state machine does; return both receipts."""
         published = self.publisher.publish(event("publish_shard", **changes))
         shards = [changes.get("shard", {"index": 0, "rows": 5})]
-        return published, self.publisher.pack(event("pack_partition", shards=shards))
+        return published, self.publisher.pack(event("pack_partition", shards=shards, retention_seconds=1_000))
 
     def score(self, key):
         packed, _ = self.scores.partitions[RUN, 0]
@@ -287,6 +287,11 @@ class TestPublish:
             "scored_at": datetime(2026, 11, 23, 6, 9, 12, 345000, tzinfo=UTC),
             "model_version": "v7",
         }
+
+    def test_results_name_the_model_that_the_execution_began_with(self):
+        world = World()
+        world.publish(model_version="v6")
+        assert world.results["model_version"].unique().to_pylist() == ["v6"]
 
     def test_scores_are_kept_under_the_run_with_the_moment_they_expire(self):
         world = World()

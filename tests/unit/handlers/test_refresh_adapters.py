@@ -17,7 +17,7 @@ from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.sagemaker_endpoint import SageMakerEndpoint
 from handlers.adapters.score_table import ScoreTable
 from handlers.contract.env import RefreshEnv
-from handlers.contract.errors import BadBody, StoreUnavailable
+from handlers.contract.errors import BadBody, PayloadTooLarge, StoreUnavailable
 from handlers.contract.records import Pointer, Refreshed
 from handlers.logic.packing import pack
 from handlers.logic.refreshing import Message
@@ -56,6 +56,8 @@ class TestOverlay:
             ({"data_as_of": "2026-11-23T06:09:59.999Z"}, False),
             ({"arrived": 6}, True),
             ({"arrived": 4, "event": "e2"}, False),
+            ({"arrived": 4, "model_version": "v8"}, True),
+            ({"data_as_of": "2026-11-23T06:09:59.999Z", "model_version": "v8"}, False),
         ],
     )
     def test_only_newer_data_take_a_place(self, overlay, later, wins):
@@ -63,6 +65,12 @@ class TestOverlay:
         overlay.refresh("a", ENTRY, NOW)
         assert overlay.refresh("a", entry, NOW) is wins
         assert overlay.refreshed(["a"]) == {"a": entry if wins else ENTRY}
+
+    def test_a_prediction_larger_than_an_item_is_refused_before_it_is_sent(self, overlay):
+        overlay.refresh("a", replace(ENTRY, prediction="x" * 380_000), NOW)
+        with pytest.raises(PayloadTooLarge, match="an entry of 400,"):
+            overlay.refresh("b", replace(ENTRY, prediction="x" * 400_000), NOW)
+        assert list(overlay.refreshed(["a", "b"])) == ["a"]
 
     def test_what_has_expired_makes_way(self, overlay):
         overlay.refresh("a", replace(ENTRY, expires_at=NOW), NOW)

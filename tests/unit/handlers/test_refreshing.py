@@ -16,6 +16,7 @@ from handlers.contract.errors import (
     ModelFailed,
     ModelRefused,
     ModelTimeout,
+    PayloadTooLarge,
     StoreUnavailable,
     Throttled,
 )
@@ -37,6 +38,7 @@ class FakeOverlay:
         self.entries: dict[str, Refreshed] = {}
         self.calls: dict[str, int] = {}
         self.failures = []
+        self.largest = 1_000
 
     def refreshed(self, keys):
         if self.failures:
@@ -44,9 +46,13 @@ class FakeOverlay:
         return {key: self.entries[key] for key in keys if key in self.entries}
 
     def refresh(self, key, entry, now):
+        if len(str(entry.prediction)) > self.largest:
+            raise PayloadTooLarge("too large")
         there = self.entries.get(key)
-        if there and there.expires_at > now and (there.data_as_of, there.arrived) >= (entry.data_as_of, entry.arrived):
-            return False
+        if there and there.expires_at > now and there.data_as_of >= entry.data_as_of:
+            no_later = there.arrived >= entry.arrived and there.model_version == entry.model_version
+            if there.data_as_of > entry.data_as_of or no_later:
+                return False
         self.entries[key] = Refreshed.from_item(entry.to_item(key))
         return True
 
@@ -159,6 +165,16 @@ class TestWhichEventCounts:
         done = office.refresh(first, delivered_again, late)
         assert (counts(done), len(office.endpoint.bodies)) == ((0, 3, 0, 0), 1)
         assert office.predictions() == {"a": 2.0}
+
+    def test_after_a_new_model_version_an_event_that_is_sent_again_is_scored_at_once(self, office):
+        first = office.event("a", 4.0, "2026-11-23T06:09:00Z")
+        office.refresh(first)
+        office.desk = replace(office.desk, model_version="v9")
+        late = office.event("a", 8.0, "2026-11-23T06:08:59Z")
+        assert counts(office.refresh(late)) == (0, 1, 0, 0), "newer data stay, whichever version scored them"
+        assert counts(office.refresh(first)) == (1, 0, 0, 0)
+        assert office.overlay.entries["a"].model_version == "v9"
+        assert counts(office.refresh(first)) == (0, 1, 0, 0)
 
     def test_what_somebody_newer_wrote_while_the_model_was_asked_stays(self, office):
         newer = Refreshed(0.9, "v8", "2026-11-23T06:09:30.000Z", NOW, 2**31, "other", 1)
@@ -290,6 +306,19 @@ class TestPoison:
         assert (done.rejected[0]["code"], done.rejected[0]["message"]) == (code, "m1")
         assert "text" not in json.dumps(done.rejected)
 
+    @pytest.mark.parametrize("key", ["abc", "007", "1_000", "1.0", 2**63])
+    def test_a_key_that_is_no_whole_number_is_rejected_where_the_data_s_are(self, office, key):
+        office.desk = replace(office.desk, card=replace(office.desk.card, key_type="integer"))
+        assert counts(office.refresh(office.event(key), office.event("7"), office.event(-8))) == (2, 0, 0, 1)
+        assert office.backlog.letters == [("m1", "bad_key")]
+        assert set(office.predictions()) == {"7", "-8"}
+
+    def test_a_prediction_that_the_table_cannot_hold_is_rejected_and_the_others_are_kept(self, office):
+        office.overlay.largest = 3
+        done = office.refresh(office.event("a", 1.0), office.event("b", 0.0625), office.event("c", 3.0))
+        assert (counts(done), done.kept, set(office.predictions())) == ((2, 0, 0, 1), [], {"a", "c"})
+        assert office.backlog.letters == [("m2", "payload_too_large")]
+
     def test_events_without_key_or_features_are_rejected(self, office):
         for member in ("key", "features"):
             body = json.loads(office.event().body)
@@ -420,6 +449,17 @@ class TestLookups:
         assert (answered.status, answered.body["key"], answered.body["source"]) == (200, 7, "refreshed")
         assert world.lookup("8").body["error"]["code"] == "unknown_key"
         assert world.post({"key": "8", "features": {"x": 3}}).body["source"] == "live"
+
+    @pytest.mark.parametrize("visible", [True, False])
+    def test_an_entry_under_a_key_that_the_data_cannot_have_answers_with_it_as_it_is(self, visible):
+        world = overlaid()
+        world.card = replace(world.card, key_type="integer")
+        world.records.put_generation(replace(manifest(), key_type="integer"))
+        if not visible:
+            world.records.current = Pointer()
+        world.scores.overlay["abc"] = entry()
+        answered = world.lookup("abc")
+        assert (answered.status, answered.body["key"], answered.body["source"]) == (200, "abc", "refreshed")
 
     @pytest.mark.parametrize(
         "older",

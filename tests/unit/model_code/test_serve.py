@@ -459,6 +459,31 @@ model_fn = lambda d: Model()
     assert log.index("predicted [[0.0, 0.0, 0.0]]") < log.index("ready:")
 
 
+def test_a_script_with_transform_fn_is_warmed_up_with_a_line_of_zeros_through_it(start):
+    script = """
+class Model:
+    n_features_in_ = 3
+def transform_fn(model, body, content_type, accept):
+    print("predicted", repr(body), content_type, accept)
+    return "0.5"
+model_fn = lambda d: Model()
+"""
+    log = start(script).ready().log
+    assert log.index(r"predicted '0.0,0.0,0.0\n' text/csv text/csv") < log.index("ready:")
+
+
+def test_a_transform_fn_that_cannot_take_the_guessed_line_serves_all_the_same(start):
+    script = """
+import json
+class Model: n_features_in_ = 3
+transform_fn = lambda model, body, content_type, accept: str(json.loads(body)["x"])
+model_fn = lambda d: Model()
+"""
+    container = start(script).ready()
+    assert "no warm-up: a row of 3 zeros fails" in container.log
+    assert container.post('{"x": 7}', Content_Type="application/json").text == "7"
+
+
 def test_a_script_that_cannot_take_the_guessed_row_serves_all_the_same(start):
     script = "class Model: n_features_in_ = 3\nmodel_fn = lambda d: Model()\npredict_fn = lambda data, model: data['x']"
     container = start(script).ready()

@@ -170,6 +170,25 @@ def test_the_container_answers_single_rows_with_the_export(copied, start):
     assert "predict_proba of up to 1024 rows asks model.onnx" in container.log
 
 
+@pytest.mark.parametrize(
+    ("environ", "answering"),
+    [
+        ({}, "serving_onnx"),
+        ({"TURNOUT_ONNX": "off"}, "serving_forest"),
+        ({"TURNOUT_ONNX": "off", "TURNOUT_FOREST_LOOP": "off"}, "sklearn.ensemble._forest"),
+    ],
+)
+@pytest.mark.parametrize(
+    "own", ["", "model_warmup_fn = lambda folder, model: predict_fn(ROW, model)\n"], ids=["guessed", "own"]
+)
+def test_the_container_warms_up_what_will_answer(copied, start, environ, answering, own):
+    script = SCRIPT.replace("    return", "    print('asked', model.predict_proba.__module__)\n    return")
+    (copied / "code/inference.py").write_text(f"{script}import numpy as np\nROW = np.zeros((1, 8))\n{own}")
+    log = start(model_dir=copied, TURNOUT_HOOKS="columnar", **environ).ready().log
+    assert log.index(f"asked {answering}") < log.index("ready:")
+    assert log.count("asked") == 1
+
+
 def test_the_command_exports_a_code_folder_and_says_how_far_it_differs(exported, tmp_path):
     (tmp_path / "artifact").mkdir()
     shutil.copy(exported / "model.joblib", tmp_path / "artifact")
