@@ -10,7 +10,7 @@ const py = {
     match(text) { return this.regular.test(text); }
   },
   sum: (values) => Array.from(values).reduce((total, value) => total + value, 0),
-  range: (first, end) => Array.from({ length: end - first }, (_, index) => first + index),
+  range: (first, end) => (end === undefined ? py.range(0, first) : Array.from({ length: end - first }, (_, at) => first + at)),
   len: (values) => values.length ?? Object.keys(values).length,
   sorted: (values, key) => Array.from(values).sort((one, other) => key(one) - key(other)),
   startswith: (text, starts) => [starts].flat().some((start) => text.startsWith(start)),
