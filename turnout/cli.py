@@ -224,6 +224,33 @@ def _print_document(title: str, blocks, form: CostForm) -> None:
     print(shown[form](blocks), end="")
 
 
+@app.command()
+def report(
+    config: ConfigOption = DEFAULT_CONFIG,
+    stage: StageOption = "dev",
+    region: RegionOption = "us-east-1",
+    traffic: TrafficOption = None,
+    to: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("turnout-report.html"),
+    pictures: Annotated[Path | None, typer.Option(help="Write the pictures into this folder too, as SVG.")] = None,
+) -> None:
+    """Write one HTML page with the bill, the pictures, the advice, and sliders that reckon anew; offline too."""
+    from datetime import date
+
+    from turnout import prices
+    from turnout.report import page
+
+    found = page.report(_load(config).models, _stage(stage), prices.load(region), date.today(), requests=traffic)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(page.page(found), encoding="utf-8")
+    out.print(f"{to}: {len(found.parts)} model(s), ${found.fleet.monthly:,.2f} a month.", markup=False)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, picture in page.files(found).items():
+            (pictures / name).write_text(picture, encoding="utf-8")
+    if found.fleet.stale:
+        err.print(f"turnout: {found.fleet.stale}", markup=False)
+
+
 @prices_app.command(name="refresh")
 def refresh_prices(region: RegionOption = "us-east-1", as_json: JsonOption = False) -> None:
     """Ask AWS's price list for a Region's prices of today and write its table; a failure leaves the old one."""

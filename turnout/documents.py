@@ -83,8 +83,12 @@ _MARKDOWN: dict[type, Callable[..., str]] = {
 
 def page(title: str, blocks: Sequence[Block]) -> str:
     """Return one HTML page that needs no network, in light and dark, that reads on a phone and prints."""
-    body = "\n".join(_HTML[type(block)](block) for block in blocks)
-    return _PAGE.replace("TITLE", html.escape(title)).replace("BODY", body)
+    return _PAGE.replace("TITLE", html.escape(title)).replace("BODY", fragment(blocks))
+
+
+def fragment(blocks: Sequence[Block]) -> str:
+    """Return blocks as a part of an HTML page."""
+    return "\n".join(_HTML[type(block)](block) for block in blocks)
 
 
 def _html_table(table: Table) -> str:
@@ -98,8 +102,7 @@ def _html_table(table: Table) -> str:
 
 
 def _html_folded(folded: Folded) -> str:
-    inner = "\n".join(_HTML[type(block)](block) for block in folded.blocks)
-    return f"<details><summary>{_html(folded.summary)}</summary>\n{inner}\n</details>"
+    return f"<details><summary>{_html(folded.summary)}</summary>\n{fragment(folded.blocks)}\n</details>"
 
 
 def _html(text: str) -> str:

@@ -1,5 +1,6 @@
 """The bill's formulas as the page runs them, and the figures of an entry that they need."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import cache
@@ -9,13 +10,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from handlers.contract.modes import ServingMode
+from turnout.config import legality
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 from turnout.cost import Workload, billing, entry_for
 from turnout.prices import Prices
 from turnout.prices.table import INSTANCES
+from turnout.report import curves, pictures
 from turnout.report.javascript import RUNTIME, javascript, literal
 
+#: No mode takes requests that last longer.
+MOST_SECONDS = 7200
 BILL = (Path(__file__).parent / "bill.js").read_text()
 #: The parts of an entry that formulas read.
 PARTS = (
@@ -33,8 +38,14 @@ PARTS = (
 
 @cache
 def program() -> str:
-    """Return JavaScript in which `monthly(mode, entry, stage, work, prices)` is the bill that `turnout cost` tells."""
-    return "\n".join((RUNTIME, javascript([(billing, "_MODES"), Workload]), BILL))
+    """Return JavaScript in which `monthly(mode, entry, stage, work, prices)` is the bill that `turnout cost` tells.
+
+    It has what draws the pictures too.
+    """
+    drawing = [curves.curves, curves.requests_grid, curves.ages_grid, pictures.break_even, pictures.freshness]
+    drawing += [pictures.requests_names, pictures.freshness_names]
+    translated = javascript([(billing, "_MODES"), Workload, (curves, "MONTH"), *drawing])
+    return "\n".join((RUNTIME, translated, BILL))
 
 
 def entry(spec: ModelSpec, mode: ServingMode) -> str:
@@ -58,6 +69,21 @@ def prices(table: Prices, kinds: Iterable[str]) -> str:
         key: price.each for key, price in table.entries.items() if not key.startswith(f"{INSTANCES}.") or key in wanted
     }
     return written(shown)
+
+
+def longest(spec: ModelSpec, mode: ServingMode) -> int | None:
+    """Return the most seconds that the model may take for a request in a mode; None where the mode is illegal anyway.
+
+    Beyond MOST_SECONDS nothing is asked.
+    """
+    priced, _ = entry_for(spec, mode)
+
+    def refused(seconds: int | None) -> bool:
+        latency = None if seconds is None else timedelta(seconds=seconds)
+        entry = priced.model_copy(update={"traffic": priced.traffic.model_copy(update={"model_latency": latency})})
+        return any(finding.severity == "error" for finding in legality.check_mode(entry))
+
+    return None if refused(None) else bisect_left(range(1, MOST_SECONDS + 1), True, key=refused)
 
 
 def kinds(spec: ModelSpec) -> set[str]:

@@ -2,8 +2,7 @@
 
 It knows the part of the language that formulas are written in: arithmetic, conditions, loops, generators, tuples,
 dictionaries, comprehensions. Anything else raises Untranslatable, which names the place, so that a formula is never
-half translated. Texts with formatted numbers in them explain a figure and become empty; keyword arguments must be
-named as their function names them.
+half translated.
 
     print(javascript([turnout.cost.endpoints.realtime]))  # ... function* endpoints$realtime(case_, requests) {
 """
@@ -26,8 +25,10 @@ RESERVED = {"case", "const", "default", "delete", "do", "function", "let", "new"
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "===", ast.NotEq: "!=="}
 _BUILTINS = {"abs": "Math.abs", "float": "Number", "max": "Math.max", "min": "Math.min"}
-_BUILTINS |= {"range": "py.range", "sum": "py.sum"}
-_MATH = {name: f"Math.{name}" for name in ("ceil", "exp", "floor", "log", "sqrt")} | {"erfc": "py.erfc"}
+_BUILTINS |= {"len": "py.len", "list": "Array.from", "range": "py.range", "sum": "py.sum"}
+_MATH = {name: f"Math.{name}" for name in ("ceil", "exp", "floor", "log", "log10", "sqrt")} | {"erfc": "py.erfc"}
+#: Keyword arguments that are left out: how sure a price is changes no figure.
+UNSAID = {"confidence"}
 _METHODS = {
     "append": "{0}.push({1})",
     "items": "Object.entries({0})",
@@ -268,23 +269,26 @@ class _Translator:
         return f"Array.from({self.show(loop.iter)}){kept}.map(({target}) => {shown(inner)})"
 
     def _text(self, parts: list[ast.expr]) -> str:
-        if any(isinstance(part, ast.FormattedValue) and part.format_spec for part in parts):
-            return '""'
-        shown = [self.show(part.value if isinstance(part, ast.FormattedValue) else part) for part in parts]
-        return "(" + " + ".join(['""', *shown]) + ")"
+        return "(" + " + ".join(['""', *map(self._piece, parts)]) + ")"
+
+    def _piece(self, part: ast.expr) -> str:
+        if not isinstance(part, ast.FormattedValue):
+            return self.show(part)
+        if part.format_spec is None:
+            return self.show(part.value)
+        (style,) = part.format_spec.values
+        return f"py.format({self.show(part.value)}, {self.show(style)})"
 
     def _call(self, node: ast.Call) -> str:
         arguments = [self.show(each) for each in node.args]
+        named = {each.arg: each.value for each in node.keywords if each.arg not in UNSAID}
+        if isinstance(node.func, ast.Name) and node.func.id == "sorted" and set(named) == {"key"}:
+            return f"py.sorted({arguments[0]}, {self.show(named['key'])})"
+        if named:
+            raise self._error(node, f"the keyword {', '.join(named)}")
         if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
             return _METHODS[node.func.attr].format(self.show(node.func.value), *arguments)
-        called = self.show(node.func)
-        return f"{called}({', '.join([*arguments, *self._named(node, called)])})"
-
-    def _named(self, node: ast.Call, called: str) -> Iterator[str]:
-        """Yield keyword arguments in their places. How sure a line is has no place: it is no figure."""
-        if given := [each for each in node.keywords if each.arg != "confidence"]:
-            raise self._error(node, f"the keyword {given[0].arg} of {called}")
-        yield from ()
+        return f"{self.show(node.func)}({', '.join(arguments)})"
 
     def _error(self, node: ast.AST, what: str = "") -> Untranslatable:
         line = getattr(node, "lineno", "?")
