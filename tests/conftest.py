@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine and of what else runs on it.
+settings.register_profile("any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 HERE = Path(__file__).parent
 #: Folders whose tests share what is dear to set up: a local cloud, and for the first all deployed stacks.

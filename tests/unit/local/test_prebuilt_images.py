@@ -199,7 +199,7 @@ def test_a_request_in_flight_is_answered_before_the_server_ends(opened, tmp_path
     assert answers == ["done"]
 
 
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
+def until(what: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "still not true"
@@ -409,7 +409,7 @@ container = images("scikit-learn", {script!r}, SAGEMAKER_MODEL_SERVER_WORKERS="2
 print(container.pid, flush=True)
 container.send({body!r}, {{}}, 60)
 print("answered", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 BUSY = """
 import time
