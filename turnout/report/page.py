@@ -26,7 +26,7 @@ SCRIPT = (FOLDER / "page.js").read_text()
 SLIDERS = (
     ("requests", "Requests a month", "", 1),
     ("entities", "Rows a run (entities)", "", 1),
-    ("model_seconds", "Model, for one request", "ms", 1000),
+    ("model_seconds", "Model latency", "ms", 1000),
 )
 
 
@@ -276,9 +276,10 @@ def _bar(model: ModelBills, mode: ServingMode, most: float) -> str:
 def _decision(part: Part) -> Iterator[Block]:
     advice = part.advice
     yield Text(f"Advice: {text.verdict(advice)}")
-    if (saved := advice.saved) and advice.best and advice.best.mode is not part.model.mode:
+    saved = part.model.own.monthly - part.then
+    if part.advised and abs(saved) >= 0.005:
         less = "less" if saved > 0 else "more"
-        yield Text(f"{advice.best.mode} costs ${abs(saved):,.2f} a month {less}.")
+        yield Text(f"{part.advised.serving} costs ${part.then:,.2f} a month, ${abs(saved):,.2f} {less} than now.")
 
 
 def _details(part: Part) -> Iterator[str]:

@@ -14,7 +14,7 @@ from turnout.report.curves import Crossing, Curves
 
 STYLE = (Path(__file__).parent / "pictures.css").read_text()
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 44, 378, 20, 262
+LEFT, RIGHT, TOP, BOTTOM = 44, 374, 20, 262
 LABEL_HEIGHT = 13
 AGES = [(600, "10 min"), (3600, "1 h"), (21600, "6 h"), (86400, "1 day"), (604800, "1 week"), (2592000, "30 d")]
 
@@ -37,7 +37,7 @@ def requests_names(crossings: list[Crossing]) -> list[str]:
     """Name the crossings of `break_even`, in the order of their numbers."""
     return [
         f"{each['below']} = {each['above']} at {rounded(each['x']):,.0f} requests a month (${each['usd']:,.2f}): "
-        f"with fewer {each['below']} is cheaper, with more {each['above']}"
+        f"with fewer, {each['below']} is cheaper; with more, {each['above']}"
         for each in crossings
     ]
 
@@ -45,8 +45,8 @@ def requests_names(crossings: list[Crossing]) -> list[str]:
 def freshness_names(crossings: list[Crossing]) -> list[str]:
     """Name the crossings of `freshness`, in the order of their numbers."""
     return [
-        f"{each['below']} = {each['above']} at {age(each['x'])} (${each['usd']:,.2f}): if scores must be fresher "
-        f"{each['below']} is cheaper, if they may be older {each['above']}"
+        f"{each['below']} = {each['above']} at {age(each['x'])} (${each['usd']:,.2f}): if scores must be fresher, "
+        f"{each['below']} is cheaper; if they may be older, {each['above']}"
         for each in crossings
     ]
 
@@ -67,7 +67,7 @@ def plot(curves: Curves, own: str, here: float | None, ticks: list[tuple[float, 
 
 
 def axes(wide: list[float], high: list[float], ticks: list[tuple[float, str]], axis: str) -> str:
-    parts = [f'<text x="2" y="11">USD a month</text><text class="mid" x="211" y="{HEIGHT - 5}">{axis}</text>']
+    parts = [f'<text x="2" y="11">USD a month</text><text class="mid" x="209" y="{HEIGHT - 5}">{axis}</text>']
     for usd in decades(high[0], high[1]):
         y = place(usd, high, BOTTOM, TOP)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
@@ -106,7 +106,7 @@ def marks(crossings: list[Crossing], wide: list[float], high: list[float]) -> st
         x, y = place(crossings[step]["x"], wide, LEFT, RIGHT), place(crossings[step]["usd"], high, BOTTOM, TOP)
         parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>')
         top = y - 10
-        for _ in range(len(crossings)):
+        for _ in range(3 * len(crossings)):
             if sum(abs(x - each[0]) < 14 and abs(top - each[1]) < 14 for each in before):
                 top = top - 5
         before.append([x, top])
@@ -183,7 +183,7 @@ class Bar:
 
 #: Models that get bars of their own; the others are one bar together.
 BARS = 12
-BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 12, 100, 300
+BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 12, 126, 265
 
 
 def fleet(bars: Sequence[Bar]) -> str:
@@ -201,7 +201,7 @@ def fleet(bars: Sequence[Bar]) -> str:
 
 
 def _row(bar: Bar, top: int, most: float) -> str:
-    name = bar.name if len(bar.name) <= 14 else f"{bar.name[:13]}…"
+    name = bar.name if len(bar.name) <= 16 else f"{bar.name[:15]}…"
     label = f'<text class="end" x="{BAR_LEFT - 6}" y="{top + 17}"><title>{html.escape(bar.name)}</title>'
     parts = [f"{label}{html.escape(name)}</text>"]
     for number, (usd, mode) in enumerate(((bar.now, bar.mode), (bar.advised, bar.other))):
@@ -209,7 +209,7 @@ def _row(bar: Bar, top: int, most: float) -> str:
         wide = max((BAR_RIGHT - BAR_LEFT) * usd / most, 1)
         drawn = "bar now" if number == 0 else "bar"
         parts.append(f'<rect class="{drawn} {mode}" x="{BAR_LEFT}" y="{y}" width="{wide:.1f}" height="{BAR_HEIGHT}"/>')
-        words = f"${usd:,.2f} {mode}" if number == 0 else f"${usd:,.2f} {mode} as advised"
+        words = f"${usd:,.2f} {mode}" if number == 0 else f"${usd:,.2f} {mode}, advised"
         parts.append(f'<text x="{BAR_LEFT + wide + 5:.1f}" y="{y + 10}">{html.escape(words)}</text>')
     return "".join(parts)
 

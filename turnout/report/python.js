@@ -15,7 +15,7 @@ const py = {
   sorted: (values, key) => Array.from(values).sort((one, other) => key(one) - key(other)),
   startswith: (text, starts) => [starts].flat().some((start) => text.startsWith(start)),
 
-  // Formats as f-strings do, for `,` `.2f` `.0%` `.3g` and what is made of them.
+  // Formats as f-strings do, for `,` `.2f` `.0%` `.3g` and what is made of them; an exact half goes up, not to even.
   format(value, style) {
     const [, comma, places, kind] = /^(,?)(?:\.(\d+))?([fg%]?)$/.exec(style);
     let shown;
