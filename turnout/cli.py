@@ -249,6 +249,8 @@ def report(
             (pictures / name).write_text(picture, encoding="utf-8")
     if found.fleet.stale:
         err.print(f"turnout: {found.fleet.stale}", markup=False)
+    if found.fleet.missing:
+        raise UserError("Prices are missing: " + " ".join(found.fleet.missing))
 
 
 @prices_app.command(name="refresh")

@@ -10,7 +10,7 @@ function reckoned(name, figures) {
     const cost = (changed) => monthly(mode, entry, stage, { ...work, ...changed }, prices);
     const unknown = lines(mode, entry, stage, work, prices).some((line) => line.usd === null && line.units);
     usd[mode] = { monthly: cost({}), complete: !unknown };
-    if (work.model_seconds > longest) refused[mode] = `requests may take ${py.format(longest, ",")} s here`;
+    if (work.model_seconds > longest) refused[mode] = `requests may take ${py.format(longest, ",")} s at most`;
     if (unknown || refused[mode]) continue;
     overRequests[mode] = (x) => cost({ requests: x });
     overAges[mode] = (x) => cost({ runs: curves$MONTH / x });
@@ -46,7 +46,8 @@ function show(section) {
 }
 
 function showBar(row, { monthly, complete }, refused, most) {
-  row.querySelector("i").style.width = refused ? "0" : `${(100 * monthly) / most}%`;
+  row.querySelector("i").hidden = Boolean(refused);
+  row.querySelector("i").style.width = `${(100 * monthly) / most}%`;
   row.querySelector("small").textContent = refused ?? "";
   row.querySelector(".n").textContent = refused ? "—" : `${complete ? "" : "> "}$${py.format(monthly, ",.2f")}`;
 }
@@ -57,11 +58,13 @@ function moved(declared, step) {
   return Number(((declared || 1000) * 10 ** (step / 20)).toPrecision(2));
 }
 
+const stepOf = (declared, value) => Math.round(20 * Math.log10(value / (declared || 1000))); // a range clamps it
+
 const whole = (figure, value) => (figure === "model_seconds" ? value : Math.round(value));
 
 function connect(section) {
   const name = section.dataset.model, declared = models[name].work, sliders = section.querySelector(".sliders");
-  const show_figure = (figure) => {
+  const showFigure = (figure) => {
     const number = sliders.querySelector(`[type=number][data-figure=${figure}]`);
     number.value = Number(((figuresOf[name][figure] ?? declared[figure]) * number.dataset.times).toPrecision(12));
   };
@@ -72,19 +75,20 @@ function connect(section) {
     waiting = requestAnimationFrame(() => show(section));
   };
   figuresOf[name] = {};
-  each(show_figure);
+  each(showFigure);
   sliders.addEventListener("input", ({ target }) => {
     const { figure, times } = target.dataset;
     const typed = Number(target.value) / times;
     if (!(target.type === "range" || (target.value !== "" && typed >= 0))) return;
     figuresOf[name][figure] = whole(figure, target.type === "range" ? moved(declared[figure], Number(target.value)) : typed);
-    if (target.type === "range") show_figure(figure);
+    if (target.type === "range") showFigure(figure);
+    else sliders.querySelector(`[type=range][data-figure=${figure}]`).value = stepOf(declared[figure], typed);
     later();
   });
   sliders.querySelector("button").addEventListener("click", () => {
     figuresOf[name] = {};
     for (const slider of sliders.querySelectorAll("[type=range]")) slider.value = 0;
-    each(show_figure);
+    each(showFigure);
     later();
   });
   sliders.hidden = false;

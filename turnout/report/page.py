@@ -265,10 +265,10 @@ def _bar(model: ModelBills, mode: ServingMode, most: float) -> str:
     bill = model.bills[mode]
     own = ' class="own"' if mode is model.mode else ""
     refused = "" if bill.refused is None else html.escape(bill.refused)
-    width = 100 * bill.monthly / most
+    bar = f'{"hidden " if refused else ""}style="width:{100 * bill.monthly / most:.2f}%"'
     shown = STRUCK if refused else f"{'' if bill.complete else '> '}${bill.monthly:,.2f}"
     return (
-        f'<tr data-mode="{mode}"{own}><th>{mode}</th><td><i class="{mode}" style="width:{width:.2f}%"></i>'
+        f'<tr data-mode="{mode}"{own}><th>{mode}</th><td><i class="{mode}" {bar}></i>'
         f'<small>{refused}</small></td><td class="n">{shown}</td></tr>'
     )
 

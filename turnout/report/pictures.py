@@ -45,8 +45,8 @@ def requests_names(crossings: list[Crossing]) -> list[str]:
 def freshness_names(crossings: list[Crossing]) -> list[str]:
     """Name the crossings of `freshness`, in the order of their numbers."""
     return [
-        f"{each['below']} = {each['above']} at {age(each['x'])} (${each['usd']:,.2f}): if scores must be fresher, "
-        f"{each['below']} is cheaper; if they may be older, {each['above']}"
+        f"{each['below']} = {each['above']} at {age(each['x'])} (${each['usd']:,.2f}): if fresher, "
+        f"{each['below']} is cheaper; if older, {each['above']}"
         for each in crossings
     ]
 
@@ -89,13 +89,13 @@ def standing(here: float | None, wide: list[float]) -> str:
 
 def lines(curves: Curves, own: str, wide: list[float], high: list[float]) -> str:
     parts = []
-    for mode, usd in curves["usd"].items():
+    for name, usd in curves["usd"].items():
         points = []
         for step in range(len(usd)):
             x, y = place(curves["xs"][step], wide, LEFT, RIGHT), place(usd[step], high, BOTTOM, TOP)
             points.append(f"{x:.1f} {y:.1f}")
-        drawn = "curve own" if mode == own else "curve"
-        parts.append(f'<path class="{drawn} {mode}" d="M{"L".join(points)}"/>')
+        drawn = "curve own" if name == own else "curve"
+        parts.append(f'<path class="{drawn} {name}" d="M{"L".join(points)}"/>')
     return "".join(parts)
 
 
@@ -121,11 +121,11 @@ def names(curves: Curves, own: str, high: list[float]) -> str:
     ends = sorted(ends, key=lambda each: each[1])
     parts, y = [], 0.0
     for step in range(len(ends)):
-        mode, wanted = ends[step]
+        name, wanted = ends[step]
         room = BOTTOM - LABEL_HEIGHT * (len(ends) - 1 - step)
         y = min(max(wanted, y + LABEL_HEIGHT), room) if step else min(wanted, room)
-        drawn = "name own" if mode == own else "name"
-        parts.append(f'<text class="{drawn} {mode}" x="{RIGHT + 5}" y="{y + 4:.1f}">{mode}</text>')
+        drawn = "name own" if name == own else "name"
+        parts.append(f'<text class="{drawn} {name}" x="{RIGHT + 5}" y="{y + 4:.1f}">{name}</text>')
     return "".join(parts)
 
 

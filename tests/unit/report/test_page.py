@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from turnout import cli, cost, prices
 from turnout.config import STAGES
 from turnout.cost import fleet
+from turnout.errors import UserError
 from turnout.report import curves, page, pictures
 
 TABLE, STAGE, TODAY = prices.load(), STAGES["dev"], date(2026, 11, 23)
@@ -176,6 +177,18 @@ def test_the_command_writes_the_page_and_the_pictures(tmp_path, monkeypatch):
     assert "out/page.html: 1 model(s), $" in done.output
     assert (tmp_path / "out/page.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "out/drawn/break-even-churn.svg").exists()
+
+
+def test_a_missing_price_fails_loudly_after_the_page_is_written(tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/inference.py").write_text("def model_fn(folder): ...\n")
+    entry = "{mode: realtime, key: id, features: [x], code: code, realtime: {instance_type: ml.m5.24xlarge}}"
+    (tmp_path / "models.yaml").write_text(f"models: {{churn: {entry}}}\n")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, ["report"])
+    assert isinstance(done.exception, UserError)
+    assert "sagemaker_instance.ml.m5.24xlarge" in str(done.exception)
+    assert "Prices are missing" in (tmp_path / "turnout-report.html").read_text()
 
 
 def test_the_bill_and_the_advice_load_nothing_of_the_report():
