@@ -1,6 +1,7 @@
 """No mode is cheap because a line is missing: whatever a template makes AWS charge for has its line in the bill."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,9 @@ from tests.synth.conftest import EVERY_MODE, Synth, Template, entry
 from turnout import cost, prices
 from turnout.config import STAGES
 from turnout.config.specs import ModelSpec
-from turnout.cost import endpoints, pipeline, requests
+from turnout.cost import endpoints, freshness, pipeline, requests
 from turnout.cost.billing import Bill
+from turnout.cost.lines import Case
 
 #: Type -> sections of the price table that a resource of it is charged by; each needs a line with units in the bill.
 CHARGED: dict[str, tuple[str, ...]] = {
@@ -42,6 +44,7 @@ FREE = {
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Role",
     "AWS::Lambda::Alias",
+    "AWS::Lambda::EventSourceMapping",  # but it asks its queue all the time: a line of its own
     "AWS::Lambda::Permission",
     "AWS::Lambda::Version",
     "AWS::S3::BucketPolicy",
@@ -59,6 +62,8 @@ FUNCTIONS = {
     "prepare": "runs: Lambda time",
     "publish": "runs: Lambda time",
     "conclude": "runs: Lambda time",
+    "freshness": "watch: Lambda time",
+    "refresh": "refresh: Lambda time",
     "gate": "gate: Lambda time",
     "prove": "gate: Lambda time",
     "answer": "gate: Lambda time",
@@ -136,13 +141,46 @@ def test_a_resource_that_nobody_priced_is_found(synth: Synth):
     assert "nobody has said what a AWS::Kinesis::Stream costs" in " ".join(unpriced(template, without))
 
 
-def test_functions_have_the_memory_that_they_are_charged_for(synth: Synth):
-    functions = synth(entry(mode="precompute"))["churn"].properties("AWS::Lambda::Function")
-    memory = {each["Handler"].split(".")[1]: each["MemorySize"] / 1024 for each in functions}
-    charged = {step: gigabytes for step, (_, _, gigabytes) in pipeline.STEPS.items()}
-    charged |= {"predict": requests.FRONT_DOOR_GB, "prove": requests.GATE_GB}
+WITH_EVENTS = "    hybrid: { fallback: realtime }\n    refresh: { on_event: true }\n"
+
+
+@pytest.mark.parametrize("wire", ["csv", "jsonlines"])
+def test_functions_have_the_memory_that_they_are_charged_for(wire, synth: Synth):
+    text = entry(mode="precompute", more=f"    transform: {{ wire_format: {wire} }}\n")
+    spec = ModelSpec.model_validate({"name": "churn", **yaml.safe_load(text)["churn"]})
+    case = Case(spec, STAGES["dev"], cost.workload_of(spec), prices.load())
+    charged = {step: pipeline.gigabytes_of(case, step) for step in pipeline.STEPS}
+    charged |= {"predict": requests.FRONT_DOOR_GB, "prove": requests.GATE_GB, "freshness": freshness.LOOK_GB}
+    memory = memories(synth(text)["churn"])
     assert {name: memory[name] for name in charged} == charged
-    assert pipeline.PACKING[2] == memory["publish"]
+
+
+def test_who_scores_by_event_has_the_memory_that_it_is_charged_for(synth: Synth):
+    memory = memories(synth(entry(mode="hybrid", more=WITH_EVENTS))["churn"])
+    assert memory["refresh"] == freshness.EVENT_GB == requests.FRONT_DOOR_GB, "the front door's line has its waiting"
+
+
+@pytest.mark.parametrize(
+    "more", ["", "    max_staleness: 30m\n", "    max_staleness: 7d\n    refresh: { when_older_than: 40m }\n"]
+)
+def test_as_many_looks_are_charged_as_are_scheduled(more, synth: Synth):
+    text = entry(schedule="rate(15 minutes)", more=more)
+    (minutes,) = re.findall(
+        r"rate\((\d+) minutes?\)",
+        " ".join(
+            each["ScheduleExpression"]
+            for each in synth(text)["churn"].properties("AWS::Scheduler::Schedule")
+            if "Looks" in each["Description"]
+        ),
+    )
+    (line,) = [line for line in bill_of(text, "dev").lines if line.what == "watch: schedule"]
+    assert line.units == pytest.approx(730 * 60 / int(minutes))
+
+
+def memories(template: Template) -> dict[str, float]:
+    """Return the GB of each function."""
+    functions = template.properties("AWS::Lambda::Function")
+    return {each["Handler"].split(".")[1]: each["MemorySize"] / 1024 for each in functions}
 
 
 def test_a_run_enters_as_many_states_as_are_charged(synth: Synth):
@@ -160,8 +198,9 @@ def handlers(template: Template) -> set[str]:
     return {each["Handler"].split(".")[1] for each in template.properties("AWS::Lambda::Function")}
 
 
-def test_a_run_that_data_starts_pays_no_schedule(synth: Synth):
+def test_a_run_that_data_starts_pays_no_schedule_but_that_of_the_looks(synth: Synth):
     text = entry(schedule="on-new-data")
     template, bill = synth(text)["churn"], bill_of(text, "dev")
     assert list(unpriced(template, bill)) == []
-    assert "eventbridge.scheduler" not in {line.price for line in bill.lines}
+    assert [line.what for line in bill.lines if line.price == "eventbridge.scheduler"] == ["watch: schedule"]
+    assert len(template.of_type("AWS::Scheduler::Schedule")) == 1

@@ -9,7 +9,7 @@ from turnout.config import legality
 from turnout.config.capabilities import SCORES_IN_BATCH, FamilyName
 from turnout.config.specs import ModelSpec, ScheduleSpec
 from turnout.config.stages import Stage
-from turnout.cost import endpoints, pipeline, requests, shared
+from turnout.cost import endpoints, freshness, pipeline, requests, shared
 from turnout.cost.lines import Case, Line
 from turnout.cost.workload import Workload
 from turnout.prices import SURE, Prices
@@ -116,12 +116,13 @@ def shared_bill(stage: Stage, prices: Prices) -> Bill:
 
 Part = Callable[[Case], Iterable[Line]]
 
-_BATCH: tuple[Part, ...] = (pipeline.runs, requests.refused_lookups)
-_PRECOMPUTE: tuple[Part, ...] = (pipeline.runs, pipeline.scores, requests.lookups)
+_BATCH: tuple[Part, ...] = (pipeline.runs, freshness.watch, requests.refused_lookups)
+_PRECOMPUTE: tuple[Part, ...] = (pipeline.runs, pipeline.scores, freshness.watch, requests.lookups)
 
 
 def _hybrid(case: Case) -> Iterable[Line]:
-    return endpoints.LIVE[case.spec.hybrid.fallback](case, case.work.misses)
+    """Return what the endpoint costs. The function that scores by event is of the front door's size, and waits too."""
+    return endpoints.LIVE[case.spec.hybrid.fallback](case, case.work.misses + freshness.events(case))
 
 
 def _live(family: FamilyName) -> Part:
@@ -132,7 +133,7 @@ def _live(family: FamilyName) -> Part:
 _MODES: dict[ServingMode, tuple[Part, ...]] = {
     ServingMode.BATCH: _BATCH,
     ServingMode.PRECOMPUTE: _PRECOMPUTE,
-    ServingMode.HYBRID: (*_PRECOMPUTE, _hybrid, requests.remembering),
+    ServingMode.HYBRID: (*_PRECOMPUTE, _hybrid, requests.remembering, freshness.refresh),
     ServingMode.REALTIME: (requests.asked_at_once, _live("realtime")),
     ServingMode.SERVERLESS: (requests.asked_at_once, _live("serverless")),
     ServingMode.ASYNC: (requests.accepted, _live("async")),

@@ -25,12 +25,12 @@ KMS_HOURLY = 12  # DynamoDB asks for its table's key every five minutes while th
 
 def accepted(case: Case) -> Iterator[Line]:
     """Every request, in a mode that takes it in and has it answered later."""
-    yield from _door(case)
+    yield from _door(case, busy_hours(case.work.requests))
 
 
 def asked_at_once(case: Case) -> Iterator[Line]:
     """Every request, in a mode in which the model answers while the caller waits."""
-    yield from _door(case)
+    yield from _door(case, busy_hours(case.work.requests))
     yield _of_answers(case, 2, "AgeSeconds, LiveCalls")
 
 
@@ -40,17 +40,22 @@ def _of_answers(case: Case, count: int, names: str) -> Line:
 
 def refused_lookups(case: Case) -> Iterator[Line]:
     """Every request, in a mode that answers none: it is told where the results lie."""
-    yield from _door(case)
+    yield from _door(case, HOURS)
     yield from _pointer(case)
 
 
 def lookups(case: Case) -> Iterator[Line]:
-    """Every request, answered from the table: half a read unit for the bucket that has the key, or would have it."""
-    yield from _door(case)
+    """Every request, answered from the table: half a read unit for the bucket that has the key, or would have it.
+
+    Where events have keys scored again, half a unit more looks for an entry of the key's own.
+    """
+    yield from _door(case, HOURS)
     yield _of_answers(case, 1, "AgeSeconds")
     yield from _pointer(case)
     requests = case.work.requests
-    yield case.line("table: lookups", "dynamodb.read", requests / 2, f"{requests:,.0f} lookups of half a unit")
+    halves = 1 + case.spec.refresh.on_event
+    how = f"{requests:,.0f} lookups of {'a' if halves > 1 else 'half a'} unit"
+    yield case.line("table: lookups", "dynamodb.read", requests * halves / 2, how)
 
 
 def remembering(case: Case) -> Iterator[Line]:
@@ -75,19 +80,19 @@ def door(case: Case, what: str, requests: float, seconds: float = LOOKUP_SECONDS
     yield logs(case, f"{what}: logs", requests * LOG_KB, f"{requests:,.0f} requests x {LOG_KB:g} KB")
 
 
-def _door(case: Case) -> Iterator[Line]:
+def _door(case: Case, table_hours: float) -> Iterator[Line]:
+    """Every request. The table is busy for `table_hours`: all month where somebody looks how old its data are."""
     requests = case.work.requests
     yield from door(case, "front door", requests)
     yield log_storage(case, requests * LOG_KB)
     yield metrics(case, "front door: metrics", FRONT_DOOR_METRICS, busy_hours(requests), "one value per request")
     yield alarms(case, "front door: alarms", FRONT_DOOR_ALARMS)
-    yield from _table(case)
+    yield from _table(case, table_hours)
     yield from _gate(case)
 
 
-def _table(case: Case) -> Iterator[Line]:
+def _table(case: Case, hours: float) -> Iterator[Line]:
     """The table stands in every mode; scores, requests and what is remembered come with the modes that have them."""
-    hours = busy_hours(case.work.requests)
     how = f"the table's key, every 5 min of {hours:,.0f} h"
     yield case.line("table: KMS", "kms.requests", hours * KMS_HOURLY, how)
     yield from stored(case, "table: records", RECORDS_GB, "pointer, manifests and ledger")

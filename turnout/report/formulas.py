@@ -33,6 +33,7 @@ PARTS = (
     "score_precision",
     "keep_scores",
     "max_staleness",
+    "refresh",
 )
 
 

@@ -74,12 +74,14 @@ def test_the_honest_version_is_what_the_program_charges():
         "volumes": (usd(always, "endpoint: volumes"), 0),
         "endpoint, besides": (besides, 0),
         "runs": (0, usd(daily, "runs")),
+        "watch": (0, usd(daily, "watch")),
         "table": (usd(always, "table"), usd(daily, "table")),
         "front door": (usd(always, "front door"), usd(daily, "front door")),
         r"**all**": (always.monthly, daily.monthly),
     }
     for start, amounts in expected.items():
         assert row(start)[2:4] == [f"{amount:,.2f}" if amount else "" for amount in amounts], start
+    assert f"are {usd(daily, 'watch: metrics', 'watch: alarms'):.2f} of it" in row("watch")[4]
     metrics = [usd(bill, "front door: metrics") for bill in (always, daily)]
     assert "metrics are {:.2f} and {:.2f} of it".format(*metrics) in row("front door")[4]
     assert f"is {usd(daily, 'table: scores, writes'):.2f} of it" in row("table")[4]

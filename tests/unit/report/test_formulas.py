@@ -26,6 +26,8 @@ ENTRIES = [
         {"realtime": {"instance_type": "ml.g5.xlarge", "max_instances": 40, "invocations_per_instance": 600}},
         {"realtime": {"instance_type": "ml.t2.medium"}, "max_staleness": "30d", "keep_scores": "40d"},
         {"serverless": {"memory_mb": 6144, "provisioned_concurrency": 3}},
+        {"hybrid": {"fallback": "realtime"}, "refresh": {"on_event": True}, "max_staleness": "30m"},
+        {"refresh": {"when_older_than": "20m"}, "transform": {"wire_format": "jsonlines"}},
     )
 ]
 
