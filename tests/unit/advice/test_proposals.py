@@ -163,7 +163,7 @@ def test_the_text_says_who_asks_what_is_saved_and_on_what_terms(file):
     seen = week(entry("realtime"))
     shown = " ".join("\n".join(observed_text.lines([(seen, propose(seen, DEV, PRICES))], file, PRICES)).split())
     assert "churn (realtime): 2,100 requests in 7 days, steady" in shown
-    assert "gets 300 requests a day from 40 keys: precompute saves $88.59 a month ($3.81 instead of" in shown
+    assert "gets 300 requests a day from 40 keys: precompute saves $88.18 a month ($4.22 instead of" in shown
     assert "confidence medium: 2,100 requests in 7 days" in shown
     assert "holds only if answers.freshness is `hours`" in shown
 
