@@ -1,13 +1,13 @@
 """Where each price of a table stands in AWS's price list: the service's code and how its usage type ends.
 
 A usage type begins with the Region in one of several spellings (`USE1-`, `EU-`, `us-east-1-`, or nothing in us-east-1),
-so that only the rest of it is given here.
+so that only the rest of it is given here. `IA-` is not one of them: it begins the usage types of a cheaper class.
 """
 
 import re
 from dataclasses import dataclass, field
 
-REGION_PREFIX = r"(?:[A-Z]{2,4}[0-9]?-|[a-z]{2}(?:-[a-z]+)+-[0-9]-)?"
+REGION_PREFIX = r"(?:EU-|[A-Z]{3}[0-9]-|[a-z]{2}(?:-[a-z]+)+-[0-9]-)?"
 SAGEMAKER = "AmazonSageMaker"
 
 

@@ -20,7 +20,6 @@ from turnout.prices.refresh import NotRefreshed, refresh, unit_price
 
 RECORDED = json.loads((Path(__file__).parents[2] / "recorded/price_list_eu_west_1.json").read_text())
 TODAY = date(2026, 12, 24)
-PLACE = [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"}]
 
 
 @pytest.fixture
@@ -30,9 +29,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def client(recorded=RECORDED, *, fails_at=None):
+def client(recorded=RECORDED, *, fails_at=None, region="eu-west-1"):
     """Return boto3's own client, which answers from what was recorded and checks each request."""
     real = boto3.client("pricing", "us-east-1", aws_access_key_id="k", aws_secret_access_key="s")
+    place = [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}]
     stub = Stubber(real)
     for service in SERVICES:
         if service == fails_at:
@@ -40,7 +40,7 @@ def client(recorded=RECORDED, *, fails_at=None):
             break
         token = {}
         for page in recorded.get(service, [{"FormatVersion": "aws_v1", "PriceList": []}]):
-            asked = {"ServiceCode": service, "Filters": PLACE, "FormatVersion": "aws_v1"}
+            asked = {"ServiceCode": service, "Filters": place, "FormatVersion": "aws_v1"}
             stub.add_response("get_products", page, {**asked, **token})
             token = {"NextToken": page["NextToken"]} if "NextToken" in page else {}
     stub.activate()
@@ -58,6 +58,12 @@ def without(*usages):
     }
 
 
+def in_us_east_1():
+    """Return the recorded answers as us-east-1 spells them: no Region before a usage type, but KMS's."""
+    whole = json.dumps(RECORDED).replace("eu-west-1", "us-east-1")
+    return json.loads(whole.replace('usagetype\\":\\"EU-', 'usagetype\\":\\"'))
+
+
 def test_every_price_of_a_table_has_its_place_in_the_price_list():
     table = json.loads((prices.FOLDER / "us-east-1.json").read_text())
     keys = {f"{section}.{name}" for section, entries in table.items() for name in entries if section != "_meta"}
@@ -70,6 +76,17 @@ def test_a_usage_type_begins_with_any_spelling_of_the_region(usage):
     assert place.holds({"usagetype": usage})
     assert not place.holds({"usagetype": f"{usage}-External"})
     assert not place.holds({"usagetype": f"Edge-{usage}"})
+    assert not place.holds({"usagetype": f"IA-{usage}"})
+
+
+def test_us_east_1_has_no_prefix_and_a_cheaper_class_of_table_is_not_taken_for_one(folder):
+    """There `IA-WriteRequestUnits` stands beside `WriteRequestUnits`, and both look as if they were in a Region."""
+    answers = client(in_us_east_1(), region="us-east-1")
+    done = refresh("us-east-1", answers, TODAY, folder)
+    assert not {key for key in done.kept if key.startswith("dynamodb.")}
+    assert done.prices.get("dynamodb.write").usd == 0.705
+    assert done.prices.get("dynamodb.write").confidence == "verified"
+    assert done.prices.instance("ml.m5.xlarge").usd == 0.257
 
 
 def test_a_region_gets_a_table_of_its_own(folder):
