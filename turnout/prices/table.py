@@ -53,7 +53,7 @@ class Prices:
     region: str
     compiled: date
     entries: Mapping[str, Price] = field(repr=False)
-    unknown: frozenset[str] = frozenset()  # prices that are wanted and that no source states
+    unknown: Mapping[str, str] = field(default_factory=dict)  # wanted, stated by no source: the unit of each
 
     def get(self, key: str) -> Price:
         """Return a price. Raises PriceMissing, which names the nearest that is known."""
@@ -67,12 +67,19 @@ class Prices:
         return self.get(f"{INSTANCES}.{kind}")
 
     def nearest(self, key: str) -> str | None:
-        """Return the known key that is most like another: of instance types, the same family and the nearest size."""
+        """Return the known key that is most like another and a price of the same unit; None where there is none.
+
+        Of instance types that is the same family and the nearest size. A key that no table has is taken for misspelt.
+        """
         section, _, name = key.partition(".")
         known = [known for known in self.entries if known.startswith(f"{section}.")]
         if section == INSTANCES:
             return min(known, key=lambda each: _distance(name, each.partition(".")[2]), default=None)
-        return next(iter(difflib.get_close_matches(key, self.entries, 1, 0.4)), None)
+        unit = self.unknown.get(key)
+        if unit is None:
+            return next(iter(difflib.get_close_matches(key, known, 1, 0.8)), None)
+        alike = [each for each in known if self.entries[each].unit == unit]
+        return next(iter(difflib.get_close_matches(key, alike, 1, 0.4)), None)
 
     def age_days(self, today: date) -> int:
         return (today - self.compiled).days
@@ -106,15 +113,15 @@ def load(region: str = "us-east-1", folder: Path = FOLDER) -> Prices:
 
 def parse(table: Mapping[str, Any]) -> Prices:
     """Return the prices that a table holds."""
-    meta, entries, unknown = table["_meta"], {}, set()
+    meta, entries, unknown = table["_meta"], {}, {}
     for section, prices in table.items():
         for name, entry in prices.items() if section != "_meta" else ():
             key = f"{section}.{name}"
             if entry["usd"] is None:
-                unknown.add(key)
+                unknown[key] = entry["unit"]
             else:
                 entries[key] = Price(key, **{**entry, "source": tuple(entry["source"])})
-    return Prices(meta["region"], date.fromisoformat(meta["compiled"]), entries, frozenset(unknown))
+    return Prices(meta["region"], date.fromisoformat(meta["compiled"]), entries, unknown)
 
 
 def regions(folder: Path = FOLDER) -> list[str]:

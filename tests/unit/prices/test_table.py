@@ -51,6 +51,21 @@ def test_a_price_that_no_source_states_is_missing_and_not_nothing():
         prices.load().get("sagemaker_serverless.provisioned")
 
 
+def test_a_price_of_another_unit_is_no_neighbour():
+    """What a GB costs says nothing of what a GB for a second costs, however alike the names are."""
+    entry = {"usd": 3.0, "per": 1, "unit": "GB", "source": ["a list"], "as_of": "2026", "confidence": "low"}
+    lost = {**entry, "usd": None, "unit": "GB-second"}
+    prices_of = {"warm": lost, "warmth": entry}
+    table = parse({"_meta": {"region": "r", "compiled": "2026-01-02"}, "a": prices_of})
+    assert table.nearest("a.warm") is None
+    with pytest.raises(PriceMissing) as told:
+        table.get("a.warm")
+    assert "nearest" not in str(told.value)
+    of_the_unit = {**entry, "unit": "GB-second"}
+    alike = parse({"_meta": {"region": "r", "compiled": "2026-01-02"}, "a": {**prices_of, "warmer": of_the_unit}})
+    assert alike.nearest("a.warm") == "a.warmer"
+
+
 def test_a_misspelt_price_names_its_neighbour():
     with pytest.raises(PriceMissing, match=r"dynamodb\.write"):
         prices.load().get("dynamodb.writes")
@@ -76,7 +91,7 @@ def test_a_table_is_read_as_it_is_written():
     )
     assert (table.region, table.compiled) == ("r", date(2026, 1, 2))
     assert table.get("a.b.c").each == 0.3
-    assert table.unknown == {"a.d"}
+    assert table.unknown == {"a.d": "thing"}
 
 
 def test_prices_live_nowhere_else():
