@@ -150,7 +150,9 @@ def actual(fleet: Fleet, client: Any, today: date, days: int, *, alone: bool = F
     known = {model.name for model in fleet.models} if alone else {**estimates, **charges}
     names = sorted(known, key=lambda name: (name == SHARED, name))
     rows = tuple(Row(name, estimates.get(name), charges.get(name)) for name in names)
-    return Actual(fleet.stage, start, today, sum(result["Estimated"] for result in results), rows)
+    # A day whose groups fill two pages is in both.
+    uncertain = {result["TimePeriod"]["Start"] for result in results if result["Estimated"]}
+    return Actual(fleet.stage, start, today, len(uncertain), rows)
 
 
 def _asked(client: Any, stage: str, start: date, end: date) -> Iterator[dict[str, Any]]:

@@ -94,6 +94,14 @@ def test_what_has_no_charge_and_what_is_not_in_the_file_are_told(found):
     assert "AWS may still change 1 of them." in shown
 
 
+def test_a_day_that_spans_two_pages_is_one_uncertain_day():
+    *whole, last = RECORDED
+    again = {"ResultsByTime": last["ResultsByTime"][-1:]}
+    pages = [*whole, {**last, "NextPageToken": "more"}, again]
+    assert last["ResultsByTime"][-1]["Estimated"]
+    assert actual.actual(FLEET, client(pages), TODAY, 4).uncertain == 1
+
+
 def test_one_model_alone_is_not_compared_with_others():
     alone = actual.actual(
         fleet({"churn": MODELS["churn"]}, STAGES["prod"], prices.load(), TODAY), client(), TODAY, 4, alone=True
