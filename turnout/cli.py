@@ -187,9 +187,10 @@ def _print_difference(config: Path, ref: str, only, fleet, stage, table, traffic
     from turnout.cost import differences, fleets
     from turnout.cost.at_ref import entries_at
 
-    then = {name: spec for name, spec in entries_at(config, ref).items() if only is None or name in only}
+    earlier = entries_at(config, ref)
+    then = {name: spec for name, spec in (earlier or {}).items() if only is None or name in only}
     before = fleets.fleet(then, stage, table, date.today(), requests=traffic)
-    found = differences.compare(ref, before, fleet)
+    found = differences.compare(ref, before, fleet, absent=earlier is None)
     if form is CostForm.JSON:
         _print_json(found.to_body())
         return

@@ -1,8 +1,7 @@
 """`models.yaml` as it was at a commit, with the code folders and cards that it had then."""
 
-import io
+import os
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,8 @@ from turnout.config import ConfigError, ModelSpec, load
 from turnout.errors import UserError
 
 
-def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec]:
-    """Return the entries that a configuration had at a commit; none where the file was not there yet.
+def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec] | None:
+    """Return the entries that a configuration had at a commit; None where the file was not there yet.
 
     Raises UserError where git knows no such commit, or where the file was not valid then.
     """
@@ -21,20 +20,27 @@ def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec]:
     shown = config.relative_to(top)
     commit = _git(top, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}").decode().strip()
     if not _git(top, "ls-tree", commit, "--", shown.as_posix()):
-        return {}
+        return None
     with tempfile.TemporaryDirectory(prefix="turnout-at-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit))) as tree:
-            tree.extractall(folder, filter="data")
+        tree = Path(folder, "tree")
+        _write(top, commit, tree, Path(folder, "index"))
         try:
-            return load(Path(folder, shown)).models
+            return load(tree / shown).models
         except ConfigError as error:
-            problems = str(error).replace(f"{Path(folder).resolve()}/", "").replace(f"{folder}/", "")
+            problems = str(error).replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
             raise UserError(f"{shown} was not valid at {ref}:\n{problems}") from error
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
+def _write(top: Path, commit: str, to: Path, index: Path) -> None:
+    """Write a commit's files by an index of their own. `git archive` would leave out what `export-ignore` names."""
+    _git(top, "read-tree", commit, index=index)
+    _git(top, "checkout-index", "--all", f"--prefix={to}/", index=index)
+
+
+def _git(folder: Path, *arguments: str, index: Path | None = None) -> bytes:
+    own = {} if index is None else {"env": {**os.environ, "GIT_INDEX_FILE": str(index)}}
     try:
-        ended = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, stdin=subprocess.DEVNULL)
+        ended = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, **own)
     except FileNotFoundError as error:
         raise UserError("There is no `git` on this machine.", "--diff reads the earlier file from it.") from error
     if ended.returncode:

@@ -79,16 +79,22 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two fleets, priced alike. `ref` names the earlier one."""
+    """Two fleets, priced alike. `ref` names the earlier one; `absent`: there was no file then, and nothing to share."""
 
     ref: str
     before: Fleet
     after: Fleet
     models: tuple[Difference, ...]
+    absent: bool = False
+
+    @property
+    def usd_before(self) -> float:
+        return 0.0 if self.absent else self.before.monthly
 
     @property
     def usd(self) -> float:
-        return sum(each.usd for each in self.models)
+        """USD a month more than before, with what the models share."""
+        return self.after.monthly - self.usd_before
 
     @property
     def moved(self) -> list[Difference]:
@@ -100,26 +106,27 @@ class Comparison:
         return {
             **{name: whole[name] for name in head},
             "against": self.ref,
-            "usd_before": round(self.before.monthly, 2),
+            "usd_before": round(self.usd_before, 2),
             "usd_after": round(self.after.monthly, 2),
             "usd": round(self.usd, 2),
             "models": [each.to_body() for each in self.models],
         }
 
 
-def compare(ref: str, before: Fleet, after: Fleet) -> Comparison:
-    """Return how the declared modes of two fleets differ, by model."""
+def compare(ref: str, before: Fleet, after: Fleet, *, absent: bool = False) -> Comparison:
+    """Return how the declared modes of two fleets differ, by model. `absent`: there was no file at `ref`."""
     old, new = ({model.name: model for model in fleet.models} for fleet in (before, after))
     names = sorted({**old, **new})
     each = tuple(Difference(name, _own(old.get(name)), _own(new.get(name))) for name in names)
-    return Comparison(ref, before, after, each)
+    return Comparison(ref, before, after, each, absent)
 
 
 def comment(found: Comparison) -> Iterator[Block]:
     """Yield the comparison as a comment on a pull request."""
     yield Heading(f"Cost of the models: {signed(found.usd)} a month against `{found.ref}`", 2)
-    before, after = found.before.monthly, found.after.monthly
-    yield Text(f"${before:,.2f} a month before, ${after:,.2f} after, with what the models share.")
+    before, after = found.usd_before, found.after.monthly
+    new = f" (${found.after.shared.monthly:,.2f}, new as well)" if found.absent else ""
+    yield Text(f"${before:,.2f} a month before, ${after:,.2f} after, with what the models share{new}.")
     if not found.moved:
         yield Text("No model's bill changes.")
     else:

@@ -198,6 +198,34 @@ def test_everything_is_new_where_the_file_was_not_there_yet(project):
     assert [rows(shown)[name][0] for name in ("churn", "fraud")] == ["realtime (new)"] * 2
 
 
+def test_what_models_share_is_new_where_the_file_was_not_there_yet_and_not_with_one_more_model(project):
+    (project / "elsewhere.yaml").write_text(BEFORE)
+    first = ("--diff", "HEAD", "--config", "elsewhere.yaml")
+    body = json.loads(call(*first, "--format", "json").stdout)
+    assert (body["usd_before"], body["usd"]) == (0, body["usd_after"])
+    shown = call(*first).stdout
+    assert f"+${body['usd_after']:,.2f} a month" in shown
+    assert "$0.00 a month before" in shown
+    assert re.search(r"with what the models share \(\$[0-9.]+, new as well\)", shown)
+    (project / "models.yaml").write_text(BEFORE.replace("fraud", "ranking"))
+    later = json.loads(call("ranking", "--diff", "HEAD", "--format", "json").stdout)
+    assert later["usd_before"] > 0
+
+
+def test_a_repository_with_links_and_files_kept_from_archives_is_read_whole(project):
+    """`git archive` leaves out what `export-ignore` names, and a tar filter refuses links that point elsewhere."""
+    (project / ".gitattributes").write_text("models.yaml export-ignore\ncode export-ignore\n")
+    (project / "data").symlink_to("/var/empty")
+    (project / "up").symlink_to("../../elsewhere")
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "commit", "-qm", "links"], check=True)
+    (project / "staged").write_text("not committed yet")
+    subprocess.run(["git", "add", "staged"], check=True)
+    assert "No model's bill changes." in call("--diff", "HEAD").stdout
+    status = subprocess.run(["git", "status", "--porcelain"], check=True, capture_output=True, text=True)
+    assert status.stdout == "A  staged\n"
+
+
 @pytest.mark.parametrize("ref", ["no-such-branch", "--output=x", ""])
 def test_a_commit_that_git_does_not_know_is_told(project, ref):
     with pytest.raises(UserError, match=r"git could not tell: .*Give a commit"):
