@@ -176,13 +176,15 @@ def _option(
     if not written:
         settings = {"mode": way.mode, **settings}
     entry = with_settings(spec, settings)
-    settings |= _room(entry, way, stage, prices)
+    room = _room(entry, way, stage, prices)
+    settings |= {path: min(need, LIMITS[path].most or need) for path, need in room.items()}
     entry = with_settings(entry, settings)
     wrong = [finding.reason for finding in legality.check_mode(entry) if finding.severity == "error"]
     refused = "; ".join(wrong) or None
     work = cost.workload_of(entry)
     bill = Bill(way.mode, refused=refused) if refused else cost.bill(way.mode, entry, stage, work, prices)
-    return Option(way, bill, tuple(excluding(way, known, facts)), preferred, refused, settings)
+    broken = tuple(excluding(way, known, facts)) or _beyond(room)
+    return Option(way, bill, broken, preferred, refused, settings)
 
 
 def _needed(spec: ModelSpec, way: Serving) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def _needed(spec: ModelSpec, way: Serving) -> dict[str, Any]:
     needed: dict[str, Any] = {} if way.mode is spec.mode else {"mode": way.mode}
     if (path := answers.CHOSEN_BY.get(way.mode)) and _at(spec, path) != way.endpoint:
         needed[path] = way.endpoint
-    if SCORES_IN_BATCH[way.mode] and (spec.schedule is None or answers.too_seldom(spec)):
+    if SCORES_IN_BATCH[way.mode] and (spec.schedule is None or (answers.too_seldom(spec) and answers.slowest(spec))):
         needed |= _schedule(spec)
     return needed
 
@@ -206,7 +208,9 @@ def _wanted(spec: ModelSpec, way: Serving, preferred: tuple[Rule, ...]) -> dict[
 
 
 def _room(spec: ModelSpec, way: Serving, stage: Stage, prices: Prices) -> dict[str, Any]:
-    """Return the upper bound that an endpoint needs at the peak, where the entry states traffic and allows less."""
+    """Return the upper bound that an endpoint needs at the peak, where the entry states traffic and allows less; it may
+    be more than AWS does.
+    """
     traffic, found = spec.traffic, {}
     if way.endpoint not in _ROOM or (traffic.requests_per_month is None and traffic.peak_per_second is None):
         return found
@@ -214,31 +218,47 @@ def _room(spec: ModelSpec, way: Serving, stage: Stage, prices: Prices) -> dict[s
     peak = work.peak * (1 - work.covered if SCORES_IN_BATCH[way.mode] else 1)
     path, wanted = _ROOM[way.endpoint](Case(spec, stage, work, prices), peak)
     if (need := math.ceil(wanted - 1e-9)) > _at(spec, path):
-        found[path] = min(need, LIMITS[path].most or need)
+        found[path] = need
     return found
+
+
+def _beyond(room: Mapping[str, int]) -> tuple[Rule, ...]:
+    """Return what excludes a way whose endpoint needs more at the peak than AWS lets one have."""
+    return tuple(
+        Rule("beyond-limit", "excludes", f"the peak wants {need:,} of {path}, and AWS's limit is {LIMITS[path].most}")
+        for path, need in room.items()
+        if LIMITS[path].most is not None and need > LIMITS[path].most
+    )
 
 
 #: How much of what an endpoint needs at a peak, in requests a second, by its family.
 _ROOM: dict[str | None, Callable[[Case, float], tuple[str, float]]] = {
     "realtime": lambda case, peak: ("realtime.max_instances", peak / capacity(case)),
     "serverless": lambda case, peak: ("serverless.max_concurrency", peak * case.work.model_seconds),
+    "async": lambda case, peak: (
+        "async.max_instances",
+        peak * case.work.model_seconds / case.spec.async_.max_concurrent_per_instance,
+    ),
 }
 
 
 def _schedule(spec: ModelSpec) -> dict[str, Any]:
-    """Return a schedule that is as fresh as asked, and how old its scores may then become."""
-    every = max(spec.answers.freshness or DAY, timedelta(hours=1))
-    found: dict[str, Any] = {"schedule": ScheduleSpec(rate=_rate(every))}
-    if spec.max_staleness < every:
-        found["max_staleness"] = every + DAY
+    """Return a schedule that is as fresh as asked, and how old its scores may then become: no older than asked."""
+    rate = answers.slowest(spec)
+    found: dict[str, Any] = {"schedule": ScheduleSpec(rate=rate_words(rate or DAY))}
+    if rate and (asked := timedelta(seconds=spec.answers.freshness // timedelta(seconds=1))) < spec.max_staleness:
+        found["max_staleness"] = asked
+    elif spec.max_staleness < (rate or DAY):
+        found["max_staleness"] = asked if rate else 2 * DAY
     if spec.keep_scores < (oldest := found.get("max_staleness", spec.max_staleness)):
         found["keep_scores"] = oldest
     return found
 
 
-def _rate(every: timedelta) -> str:
-    """Return a rate at least as fast: in whole days or else hours, as EventBridge spells them."""
-    unit, size = ("day", DAY) if every % DAY == timedelta(0) else ("hour", timedelta(hours=1))
+def rate_words(every: timedelta) -> str:
+    """Return a rate of whole minutes in its largest whole unit, as EventBridge spells it."""
+    units = {"day": DAY, "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+    unit, size = next((unit, size) for unit, size in units.items() if not every % size)
     count = every // size
     return f"{count} {unit}{'' if count == 1 else 's'}"
 

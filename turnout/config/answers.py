@@ -4,7 +4,7 @@ import math
 from datetime import timedelta
 
 from handlers.contract.modes import AVAILABLE, ServingMode
-from turnout.advice.questions import QUESTIONS
+from turnout.advice.questions import JOB, QUESTIONS
 from turnout.advice.rules import Rule, Serving, excluding
 from turnout.config import images, schedules
 from turnout.config.capabilities import ENDPOINT, LIMITS, endpoint_family, may_scale
@@ -22,6 +22,12 @@ VARIANTS: dict[ServingMode, tuple[str, ...]] = {
     ServingMode.HYBRID: ("serverless", "realtime", "async"),
     ServingMode.TIERED: ("serverless", "realtime"),
 }
+#: Rates that are advised, the slowest last; a transform job has hardly started before the first is over.
+RATES = (
+    *(timedelta(minutes=minutes) for minutes in (10, 15, 20, 30)),
+    *(timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 8, 12, 24, 48, 168)),
+)
+MINUTE = timedelta(minutes=1)
 CHOSEN_BY = {ServingMode.HYBRID: "hybrid.fallback", ServingMode.TIERED: "tiered.light"}
 
 
@@ -44,6 +50,7 @@ def facts(spec: ModelSpec) -> frozenset[str]:
         "beyond-serverless": _in_flight(spec) > (LIMITS["serverless.max_concurrency"].most or math.inf),
         "few-requests": (traffic.requests_per_month is not None and traffic.requests_per_month < MONTH.total_seconds()),
         "scored-by-event": spec.refresh.on_event,
+        "no-run-in-time": _no_run_in_time(spec),
         "needs-gpu": any(
             images.processor(section.instance_type) in ("gpu", "inf", "trn")
             for section in (spec.realtime, spec.async_)
@@ -55,21 +62,27 @@ def facts(spec: ModelSpec) -> frozenset[str]:
 
 def _kept_warm(spec: ModelSpec) -> bool:
     """Say whether provisioned environments are enough at the peak; nothing is known of it unless the entry says."""
-    kept = spec.serverless.provisioned_concurrency
-    return kept is not None and 0 < _in_flight(spec) <= kept
+    kept, known = spec.serverless.provisioned_concurrency, spec.traffic.peak_per_second is not None
+    return known and kept is not None and 0 < _in_flight(spec) <= kept
 
 
 def _in_flight(spec: ModelSpec) -> float:
-    """Return the requests that are in flight at the peak; 0 where the entry does not say."""
-    peak, latency = spec.traffic.peak_per_second, spec.traffic.model_latency
-    return 0.0 if peak is None or latency is None else peak * latency.total_seconds()
+    """Return the requests in flight at the peak that the bill rests on; 0 where the entry does not say how many come,
+    or how long one lasts.
+    """
+    from turnout.cost.workload import workload_of  # here: bills read the rules that read this module
+
+    traffic = spec.traffic
+    if traffic.model_latency is None or (traffic.requests_per_month is None and traffic.peak_per_second is None):
+        return 0.0
+    return workload_of(spec).peak * traffic.model_latency.total_seconds()
 
 
 def _asleep(spec: ModelSpec, requests: float) -> float:
     """Return the share of requests that find an asynchronous endpoint at rest, if they come at random moments."""
     if not may_scale(spec.async_.instance_type):
         return 0.0
-    return math.exp(-requests * (AWAKE + spec.async_.scale_in_cooldown) / MONTH)
+    return math.exp(-requests * ((AWAKE + spec.async_.scale_in_cooldown) / MONTH))
 
 
 def serving(spec: ModelSpec) -> Serving:
@@ -99,15 +112,46 @@ def ways(spec: ModelSpec) -> list[Serving]:
 
 
 def too_seldom(spec: ModelSpec) -> str | None:
-    """Return why the schedule cannot keep scores as fresh as the answers ask; None if it can, or time has no say."""
+    """Return why the schedule cannot keep scores as fresh as the answers ask; None if it can, or time has no say.
+
+    Where no rate could, events that score keys again are what keeps them fresh.
+    """
     fresh = spec.answers.freshness
-    if not fresh or spec.schedule is None or (every := interval(spec.schedule)) is None or every <= fresh:
+    if not fresh or spec.schedule is None or (every := interval(spec.schedule)) is None or _in_time(spec, every):
         return None
-    return f"scores may be {format_wait(fresh)} old, and are renewed every {format_duration(every)} on average"
+    if spec.refresh.on_event and slowest(spec) is None:
+        return None
+    took = f"runs that come up to {format_duration(every)} apart and take {math.ceil(_run_minutes(spec)):,} min"
+    return f"scores may be {format_wait(fresh)} old, and {took} let them grow older"
+
+
+def slowest(spec: ModelSpec) -> timedelta | None:
+    """Return the slowest of RATES that keeps scores as fresh as the answers ask; None if none does, or none ask."""
+    return max((rate for rate in RATES if _in_time(spec, rate)), default=None)
+
+
+def _no_run_in_time(spec: ModelSpec) -> bool:
+    """Say whether scores of hours or days are asked, and runs take too long for them at any rate."""
+    by_data = spec.schedule is not None and spec.schedule.on_new_data
+    fresh = spec.answers.freshness
+    return fresh is not None and fresh >= JOB and not by_data and slowest(spec) is None
+
+
+def _in_time(spec: ModelSpec, every: timedelta) -> bool:
+    """Say whether scores are as fresh as asked until the next run has replaced them."""
+    fresh = spec.answers.freshness
+    return fresh is not None and every / MINUTE + _run_minutes(spec) <= fresh / MINUTE
+
+
+def _run_minutes(spec: ModelSpec) -> float:
+    """Return the minutes that a run takes, as its bill reckons them."""
+    from turnout.cost.workload import workload_of  # here, as `turnout.cost` reads this package
+
+    return workload_of(spec).minutes_of_a_run(spec.transform.instance_count)
 
 
 def interval(schedule: ScheduleSpec) -> timedelta | None:
-    """Return the mean time between runs, in whole minutes; None where data decides, or a single moment."""
-    if schedule.at is not None or not (runs := schedules.runs_a_month(schedule)):
-        return None
-    return timedelta(minutes=round(timedelta(days=30.4) / timedelta(minutes=1) / runs))
+    """Return the longest time between two runs; None where data decides, or a single moment."""
+    if schedule.rate is not None:
+        return schedules.rate_interval(schedule.rate)
+    return None if schedule.cron is None else schedules.longest_gap(schedule.cron)

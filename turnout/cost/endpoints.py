@@ -64,7 +64,9 @@ def capacity(case: Case) -> float:
 def serverless(case: Case, requests: float) -> Iterator[Line]:
     spec, seconds = case.spec.serverless, case.work.model_seconds
     memory, kept = spec.memory_mb, spec.provisioned_concurrency
-    how = f"{requests:,.0f} requests x {seconds:g} s x {memory} MB, cold starts aside"
+    wanted = math.ceil(requests / max(case.work.requests, 1) * case.work.peak * seconds - 1e-9)
+    short = f" (the peak wants {wanted:,} at once, of {spec.max_concurrency})" if wanted > spec.max_concurrency else ""
+    how = f"{requests:,.0f} requests x {seconds:g} s x {memory} MB, cold starts aside{short}"
     yield case.line("endpoint: time", f"sagemaker_serverless.{memory}", requests * seconds, how)
     size = case.work.payload_kb + case.work.answer_kb
     how = f"{requests:,.0f} requests x {size:g} KB, in and out"
@@ -108,13 +110,15 @@ def awake_hours(case: Case, requests: float) -> tuple[float, str]:
     it has at least the work to do. Requests come at random moments.
     """
     spec = case.spec.async_
+    work = requests * case.work.model_seconds / spec.max_concurrent_per_instance / 3600
+    most = HOURS * (spec.max_instances if may_scale(spec.instance_type) else 1)
+    short = f" (the work wants {work:,.0f} h)" if work > most else ""
     if not may_scale(spec.instance_type):
-        return float(HOURS), f"1 x {HOURS} h (cannot rest)"
+        return float(HOURS), f"1 x {HOURS} h (cannot rest){short}"
     quiet = AWAKE_MINUTES + spec.scale_in_cooldown.total_seconds() / 60
     up = HOURS * (1 - math.exp(-requests * quiet / (HOURS * 60)))
-    work = requests * case.work.model_seconds / spec.max_concurrent_per_instance / 3600
-    hours = min(max(up, work), HOURS * spec.max_instances)
-    return hours, f"{hours:,.1f} h, up {quiet:g} min per quiet spell, of"
+    hours = min(max(up, work), most)
+    return hours, f"{hours:,.1f} h{short}, up {quiet:g} min per quiet spell, of"
 
 
 def _volumes(case: Case, kind: str, hours: float) -> Iterator[Line]:

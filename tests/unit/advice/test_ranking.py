@@ -157,3 +157,32 @@ def test_an_entry_that_is_yet_to_be_written_gets_whole_lines():
     advice = ranking.advise(entry, DEV, TABLE, written=False)
     assert advice.mode is None
     assert ranking.lines(entry, advice.best)[2:4] == ["    mode: precompute", "    schedule: rate(6 hours)"]
+
+
+def test_a_peak_beyond_what_serverless_takes_shuts_it_out_though_only_a_months_requests_are_stated():
+    said = {"input": "request", "consumption": "waits", "latency": "30s", "cost": "high"}
+    traffic = {"requests_per_month": 300_000_000, "model_latency": "1s"}
+    advice = advise(said, traffic=traffic)
+    assert str(advice.best.serving) == "realtime"
+    (serverless,) = [option for option in advice.options if option.mode == "serverless"]
+    assert [rule.id for rule in serverless.excluded] == ["too-many-in-flight"]
+
+
+def test_a_limit_that_cuts_what_the_peak_wants_shuts_the_endpoint_out_with_both_figures():
+    said = {"input": "mostly-stored", "freshness": "1d", "consumption": "waits"}
+    traffic = {"requests_per_month": 300_000_000, "model_latency": "5s", "covered": 0.9}
+    (hybrid,) = [option for option in advise(said, traffic=traffic).options if option.mode == "hybrid"]
+    assert str(hybrid.serving) == "hybrid with realtime"
+    traffic |= {"requests_per_month": 2_000_000_000, "model_latency": None}
+    entry = spec({"input": "request"}, traffic=traffic)
+    (serverless,) = [each for each in ranking.advise(entry, DEV, TABLE).options if each.mode == "serverless"]
+    assert [rule.id for rule in serverless.excluded] == ["beyond-limit"]
+    assert "the peak wants 762 of serverless.max_concurrency, and AWS's limit is 200" in serverless.excluded[0].because
+
+
+def test_an_asynchronous_endpoint_gets_the_instances_that_the_peak_wants():
+    said = {"input": "upload", "consumption": "later", "latency": "5m"}
+    traffic = {"requests_per_month": 3_000_000, "model_latency": "10s"}
+    best = advise(said, traffic=traffic).best
+    assert best.mode == "async"
+    assert best.settings["async.max_instances"] == 29
