@@ -849,6 +849,20 @@ def _edited(path: Path, model: str, mode: str) -> str:
         raise UserError(str(error)) from error
 
 
+def _prices_here():
+    """Return the prices of the Region that AWS's settings name, or the default's where it has no table, and say so."""
+    import boto3
+
+    from turnout import prices
+
+    region = boto3.Session().region_name or os.environ.get("AWS_REGION") or prices.DEFAULT_REGION
+    if region in prices.regions():
+        return prices.load(region)
+    missing = f"There is no price table of {region}: costs are those of {prices.DEFAULT_REGION}."
+    err.print(f"turnout: {missing} `turnout prices refresh --region {region}` makes one.", markup=False)
+    return prices.load()
+
+
 def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffic: int | None):
     """Return plans for one model or for all; with a mode, as if the file said so."""
     from turnout import plan as planning
@@ -859,14 +873,15 @@ def _plans(config: Path, stage: str, model: str | None, mode: str | None, traffi
     specs = written if mode is None else _load(config, _edited(config, model, mode)).models
     if model is not None:
         _named(specs, model, config)
-    staged = _stage(stage)
+    staged, table = _stage(stage), _prices_here()
     if model is None:
         now = situation.everything(stage, specs)
         versions = {name: model_version(specs[name]) for name in now if name in specs}
-        return planning.plan_all(specs, now, staged, requests=traffic, versions=versions)
+        return planning.plan_all(specs, now, staged, requests=traffic, versions=versions, table=table)
     assumed = None if mode is None else written[model].mode
     now = situation.look(stage, model, specs[model], assumed=assumed)
-    return [planning.plan_model(specs[model], now, staged, requests=traffic, version=model_version(specs[model]))]
+    version = model_version(specs[model])
+    return [planning.plan_model(specs[model], now, staged, requests=traffic, version=version, table=table)]
 
 
 def _named(specs, model: str, config: Path):

@@ -14,6 +14,7 @@ from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 from turnout.cost import Bill, Workload
 from turnout.cost.differences import Difference
+from turnout.prices import Prices
 from turnout.switching.clients import CALLERS, Notice, Recent, notice, outcomes, percent
 from turnout.switching.parts import MAKEUP
 from turnout.switching.standing import as_deployed
@@ -59,6 +60,7 @@ class Plan:
     cost_before: Bill | None = None
     cost_after: Bill | None = None
     workload: Workload | None = None
+    region: str = prices.DEFAULT_REGION  # whose list prices the costs are
     refusal: str | None = None  # why `turnout switch` would not write this
 
     @property
@@ -81,6 +83,7 @@ class Plan:
             "transition": self.transition and self.transition.to_body(),
             "notice": self.notice and self.notice.to_body(),
             "cost": {
+                "region": self.region,
                 "before": self.cost_before and self.cost_before.to_body(),
                 "after": self.cost_after and self.cost_after.to_body(),
                 "difference": self.difference and self.difference.to_body(),
@@ -96,11 +99,14 @@ def plan_all(
     *,
     requests: int | None = None,
     versions: Mapping[str, str | None] | None = None,
+    table: Prices | None = None,
 ) -> list[Plan]:
     """Return a plan for every model that is in the file or deployed, by name. `versions` are those of a deploy now."""
     names, known = sorted(wanted.keys() | now.keys()), versions or {}
     return [
-        plan_model(wanted[name], now.get(name, Situation()), stage, requests=requests, version=known.get(name))
+        plan_model(
+            wanted[name], now.get(name, Situation()), stage, requests=requests, version=known.get(name), table=table
+        )
         if name in wanted
         else _removal(name, now[name])
         for name in names
@@ -108,14 +114,20 @@ def plan_all(
 
 
 def plan_model(
-    spec: ModelSpec, now: Situation, stage: Stage, *, requests: int | None = None, version: str | None = None
+    spec: ModelSpec,
+    now: Situation,
+    stage: Stage,
+    *,
+    requests: int | None = None,
+    version: str | None = None,
+    table: Prices | None = None,
 ) -> Plan:
     """Return the plan of one entry. `requests` a month override what the front door counted; `version` is that of the
-    model that a deploy would bring, None where it is not known.
+    model that a deploy would bring, None where it is not known; costs are by `table`, or else us-east-1's.
     """
-    work, table = workload(spec, now, requests), prices.load()
+    work, table = workload(spec, now, requests), table or prices.load()
     if now.mode is None:
-        return _creation(spec, now, stage, work)
+        return _creation(spec, now, stage, work, table)
     change = _change(spec, now, stage, version)
     return Plan(
         model=spec.name,
@@ -130,18 +142,20 @@ def plan_model(
         cost_before=cost.bill(now.mode, change.standing, stage, work, table),
         cost_after=cost.bill(spec.mode, spec, stage, work, table),
         workload=work,
+        region=table.region,
         refusal=change.refusal(now.recent) if now.deployed else None,
     )
 
 
-def _creation(spec: ModelSpec, now: Situation, stage: Stage, work: Workload) -> Plan:
+def _creation(spec: ModelSpec, now: Situation, stage: Stage, work: Workload, table: Prices) -> Plan:
     first = "Lookups answer 409 not_scored_yet until a run has published; start one with `turnout run`."
     notes = _notes(spec, now) + ((first,) if CALLERS[spec.mode].looks_up else ())
     clients = f"{CALLERS[spec.mode].sentence} {CALLERS[spec.mode].watch}".strip()
-    after = cost.bill(spec.mode, spec, stage, work, prices.load())
+    after = cost.bill(spec.mode, spec, stage, work, table)
     return Plan(
-        spec.name, "create", None, spec.mode, clients, notes, _warnings(spec, stage), cost_after=after, workload=work
-    )
+        spec.name, "create", None, spec.mode, clients, notes, _warnings(spec, stage),
+        cost_after=after, workload=work, region=table.region,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from handlers.contract.modes import AVAILABLE, ServingMode
+from turnout import cli, prices
 from turnout.config import STAGES
 from turnout.config.capabilities import endpoint_family, realtime_instances
 from turnout.config.containers import endpoint_of_model
@@ -214,6 +215,34 @@ def test_a_switch_says_by_how_much_the_bill_moves_and_which_parts_move_it():
 def test_a_plan_that_changes_no_bill_says_nothing_of_a_difference():
     assert "changes:" not in text(planned("precompute", "precompute"), whole=False)
     assert plan_model(spec("batch"), Situation(), DEV).to_body()["cost"]["difference"] is None
+
+
+@pytest.mark.parametrize("mode", [None, "realtime", "batch"])
+def test_costs_are_those_of_the_region_whose_prices_are_given(mode):
+    entries = {key: replace(price, usd=2 * price.usd) for key, price in prices.load().entries.items()}
+    dear = replace(prices.load(), region="eu-west-1", entries=entries)
+    seen = Situation() if mode is None else now(mode)
+    usual, plan = (plan_model(spec("realtime"), seen, DEV, table=table) for table in (None, dear))
+    assert plan.cost_after.monthly == pytest.approx(2 * usual.cost_after.monthly)
+    assert (usual.to_body()["cost"]["region"], plan.to_body()["cost"]["region"]) == ("us-east-1", "eu-west-1")
+    assert "(eu-west-1 list prices)" in text(plan, whole=False)
+    (one,) = plan_all({"churn": spec("realtime")}, {"churn": seen}, DEV, table=dear)
+    assert one.cost_after == plan.cost_after
+
+
+def test_the_command_takes_the_prices_of_the_region_that_is_set_and_says_where_there_are_none(monkeypatch, capsys):
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert cli._prices_here().region == "us-east-1"
+    assert "There is no price table of eu-west-1" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(prices, "regions", lambda: ["eu-west-1", "us-east-1"])
+    monkeypatch.setattr(prices, "load", lambda region: region)
+    assert cli._prices_here() == "eu-west-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # where boto3 looks what is deployed
+    assert cli._prices_here() == "us-east-1"
+    assert not capsys.readouterr().err
 
 
 def test_what_was_measured_stands_in_for_what_is_assumed():

@@ -22,6 +22,7 @@ SURE = "verified"
 #: Days after which a table is told to be old.
 STALE_DAYS = 180
 INSTANCES = "sagemaker_instance"
+DEFAULT_REGION = "us-east-1"
 
 
 class PriceMissing(UserError):
@@ -101,7 +102,7 @@ class Prices:
 
 
 @functools.cache
-def load(region: str = "us-east-1", folder: Path = FOLDER) -> Prices:
+def load(region: str = DEFAULT_REGION, folder: Path = FOLDER) -> Prices:
     """Return the table of a Region. Raises PriceMissing where there is none."""
     path = folder / f"{region}.json"
     if region not in regions(folder):

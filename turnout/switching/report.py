@@ -56,7 +56,7 @@ def _costs(plan: Plan, *, whole: bool) -> Iterator[str]:
     after, before = plan.cost_after, plan.cost_before
     changed = before is not None and (plan.transition is not None or before.lines != after.lines)
     was = f"{total(before)} before, " if changed else ""
-    yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} (us-east-1 list prices)")
+    yield from _labelled("a month", f"{was}{total(after)}{' after' if was else ''} ({plan.region} list prices)")
     if was:
         yield from _labelled("changes", _difference(plan.difference))
     if not whole:
