@@ -306,7 +306,7 @@ def advise(
     staged, table = _stage(stage), prices.load(region)
     alone = ask or any(given.values())
     if observed is not None:
-        _advise_observed(model, config, staged, table, given, days=observed, as_json=as_json)
+        missing = _advise_observed(model, config, staged, table, given, days=observed, as_json=as_json)
     elif model is None and not alone:
         specs = [entries.with_requests(spec, traffic) for _, spec in sorted(_load(config).models.items())]
         fleet = [ranking.advise(spec, staged, table) for spec in specs]
@@ -314,16 +314,21 @@ def advise(
             _print_json([advice.to_body() for advice in fleet])
         else:
             print(*text.fleet_lines(fleet, table), sep="\n")
+        missing = [each for advice in fleet for each in advice.missing]
     else:
         spec = entries.new_entry() if model is None else _named(_load(config).models, model, config)
         spec = entries.with_answers(entries.with_requests(spec, traffic), given)
-        _advise_one(_asked(spec) if ask else spec, staged, table, written=model is not None, as_json=as_json)
+        missing = _advise_one(_asked(spec) if ask else spec, staged, table, written=model is not None, as_json=as_json)
     if stale := table.stale(date.today()):
         err.print(f"turnout: {stale}", markup=False)
+    if missing:
+        raise UserError("Prices are missing: " + " ".join(missing))
 
 
-def _advise_observed(model, config, stage, table, given, *, days: int, as_json: bool) -> None:
-    """Print what the traffic of deployed models speaks for: of one, or of all that are in the file."""
+def _advise_observed(model, config, stage, table, given, *, days: int, as_json: bool) -> list[str]:
+    """Print what the traffic of deployed models speaks for: of one, or of all that are in the file. Return what has no
+    price.
+    """
     from turnout import deployed
     from turnout.advice import entries, observed_text, observing, proposals
 
@@ -340,10 +345,13 @@ def _advise_observed(model, config, stage, table, given, *, days: int, as_json: 
         _print_json([observed_text.body(each, proposed, config) for each, proposed in found])
     else:
         print(*observed_text.lines(found, config, table), sep="\n")
+    bills = [(each, bill) for _, proposed in found for each in proposed for bill in (each.now, each.then)]
+    missing = (f"{each.model}: {line.what}: {line.how}" for each, bill in bills for line in bill.missing)
+    return list(dict.fromkeys(missing))
 
 
-def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> None:
-    """Print the advice for one entry with what would change it."""
+def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> list[str]:
+    """Print the advice for one entry with what would change it. Return what has no price."""
     from turnout import cost as bills
     from turnout.advice import changing, ranking, text
 
@@ -355,6 +363,7 @@ def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> None:
         _print_json({**body, "lines": ranking.lines(spec, advice.best) if advice.best else []})
     else:
         print(*text.model_lines(advice, spec, work, changes, table), sep="\n")
+    return advice.missing
 
 
 def _asked(spec):

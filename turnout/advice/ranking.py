@@ -103,6 +103,12 @@ class Advice:
         return self.own.bill.monthly - self.best.bill.monthly
 
     @property
+    def missing(self) -> list[str]:
+        """What has no known price of the entry's mode and of the advised one: those sums are too small."""
+        told = {option.mode: option for option in (self.own, self.best) if option is not None}
+        return [f"{self.name}: {line.what}: {line.how}" for each in told.values() for line in each.bill.missing]
+
+    @property
     def unanswered(self) -> list[str]:
         return [name for name in QUESTIONS if name not in self.answers]
 

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from turnout import cli
+from turnout.errors import UserError
 
 FILE = """\
 models:
@@ -96,6 +97,30 @@ def test_a_wrong_flag_is_one_line(monkeypatch, capsys):
         cli.main()
     assert ended.value.code == 1
     assert "'soon' is not a time" in capsys.readouterr().err
+
+
+def without_a_price(mode: str, section: str) -> str:
+    """Return the file with an instance type in one section that the table has no price of."""
+    rare = f"    {section}: {{instance_type: ml.m5.24xlarge}}\n    answers:"
+    return FILE.replace("mode: realtime", f"mode: {mode}").replace("    answers:", rare)
+
+
+@pytest.mark.parametrize("arguments", [(), ("churn",)])
+@pytest.mark.parametrize("section", ["realtime", "transform"])
+def test_a_missing_price_of_the_declared_or_the_advised_mode_fails_after_the_advice(project, arguments, section):
+    (project / "models.yaml").write_text(without_a_price("realtime", section))
+    shown = CliRunner().invoke(cli.app, ["advise", *arguments])
+    assert "churn: use precompute" in shown.stdout
+    assert isinstance(shown.exception, UserError)
+    assert "churn: " in str(shown.exception)
+    assert "The price sagemaker_instance.ml.m5.24xlarge" in str(shown.exception)
+
+
+def test_a_missing_price_of_a_mode_that_is_neither_only_marks_it(project):
+    (project / "models.yaml").write_text(without_a_price("precompute", "async"))
+    shown = call("churn")
+    assert shown.exit_code == 0
+    assert "+?" in shown.stdout
 
 
 def test_validate_warns_of_a_contradiction_and_refuses_it_where_strict(project):

@@ -94,6 +94,14 @@ def test_serverless_costs_seconds_of_memory_and_data():
     assert usd("serverless", "endpoint: data") == pytest.approx(1_000_000 * 1.5 / 1e6 * 0.016)
 
 
+def test_serverless_says_so_where_the_peak_wants_more_than_it_may_take():
+    busy = Workload(requests=1_000_000, peak_per_second=100, model_seconds=1)
+    lines = {line.what: line.how for line in bill("serverless", work=busy, serverless={"max_concurrency": 99}).lines}
+    assert "the peak wants 100 at once, of 99" in lines["endpoint: time"]
+    lines = {line.what: line.how for line in bill("serverless", work=busy, serverless={"max_concurrency": 100}).lines}
+    assert "the peak wants" not in lines["endpoint: time"]
+
+
 def test_the_front_door_costs_calls_and_time():
     assert usd("batch", "front door: HTTP API") == pytest.approx(1.00)
     assert usd("batch", "front door: Lambda calls") == pytest.approx(0.20)
@@ -117,6 +125,8 @@ def test_an_asynchronous_endpoint_rests_when_nobody_asks(asked, share):
 def test_an_asynchronous_endpoint_works_as_long_as_it_takes():
     work = Workload(requests=100_000, model_seconds=300)  # 8,333 instance hours with 4 at a time, of 2 x 730
     assert usd("async", "endpoint: instances", work=work) == pytest.approx(2 * 730 * 0.115, rel=1e-3)
+    (line,) = [line for line in bill("async", work=work).lines if line.what == "endpoint: instances"]
+    assert "1,460.0 h (the work wants 2,083 h)" in line.how
     rest = {"async": {"instance_type": "ml.t2.medium"}}
     assert usd("async", "endpoint: instances", work=Workload(requests=1), **rest) == pytest.approx(730 * 0.056)
 
