@@ -182,12 +182,12 @@ def _option(
     if not written:
         settings = {"mode": way.mode, **settings}
     entry = with_settings(spec, settings)
-    room = _room(entry, way, stage, prices)
+    work = cost.workload_of(entry)
+    room = _room(Case(entry, stage, work, prices), way)
     settings |= {path: min(need, LIMITS[path].most or need) for path, need in room.items()}
     entry = with_settings(entry, settings)
     wrong = [finding.reason for finding in legality.check_mode(entry) if finding.severity == "error"]
     refused = "; ".join(wrong) or None
-    work = cost.workload_of(entry)
     bill = Bill(way.mode, refused=refused) if refused else cost.bill(way.mode, entry, stage, work, prices)
     broken = tuple(excluding(way, known, facts)) or _beyond(room)
     return Option(way, bill, broken, preferred, refused, settings)
@@ -213,19 +213,17 @@ def _wanted(spec: ModelSpec, way: Serving, preferred: tuple[Rule, ...]) -> dict[
     return found
 
 
-def _room(spec: ModelSpec, way: Serving, stage: Stage, prices: Prices) -> dict[str, Any]:
+def _room(case: Case, way: Serving) -> dict[str, int]:
     """Return the upper bound that an endpoint needs at the peak, where the entry states traffic and allows less; it may
     be more than AWS does.
     """
-    traffic, found = spec.traffic, {}
+    traffic, work = case.spec.traffic, case.work
     if way.endpoint not in _ROOM or (traffic.requests_per_month is None and traffic.peak_per_second is None):
-        return found
-    work = cost.workload_of(spec)
+        return {}
     peak = work.peak * (1 - work.covered if SCORES_IN_BATCH[way.mode] else 1)
-    path, wanted = _ROOM[way.endpoint](Case(spec, stage, work, prices), peak)
-    if (need := math.ceil(wanted - 1e-9)) > _at(spec, path):
-        found[path] = need
-    return found
+    path, wanted = _ROOM[way.endpoint](case, peak)
+    need = math.ceil(wanted - 1e-9)
+    return {path: need} if need > _at(case.spec, path) else {}
 
 
 def _beyond(room: Mapping[str, int]) -> tuple[Rule, ...]:
