@@ -35,8 +35,6 @@ ALIKE = 0.1
 TOO_STALE = 0.01
 #: Days that show weekdays and week-ends.
 WEEK = 6.5
-#: Rates that a schedule is moved to.
-RATES = tuple(timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 8, 12, 24, 48, 168))
 
 
 @dataclass(frozen=True)
@@ -325,7 +323,7 @@ def _schedule(case: _Case) -> Proposal | None:
         return None
     asked, delivered = entry.answers.freshness or entry.max_staleness, seen.age
     takes = timedelta(minutes=case.work.minutes_of_a_run(entry.transform.instance_count))
-    rate = max((rate for rate in RATES if rate + takes <= asked), default=None)
+    rate = max((rate for rate in answers.RATES if rate + takes <= asked), default=None)
     too_old = seen.stale > TOO_STALE * (seen.hits + seen.stale) and seen.stale > 0
     if rate is None or (rate >= every if too_old else rate <= every):
         return None
@@ -334,7 +332,7 @@ def _schedule(case: _Case) -> Proposal | None:
         return None
     when = f"scores may be {_hours(asked)} old"
     got = f"95% of those handed out were younger than {_hours(timedelta(seconds=delivered.p95))}" if delivered else ""
-    ran = f"runs come every {_hours(every)} and take {takes.total_seconds() / 60:.3g} min"
+    ran = f"runs come up to {_hours(every)} apart and take {takes.total_seconds() / 60:.3g} min"
     late = f"{seen.stale:,.0f} scores were too old" if too_old else ""
     return Proposal(
         model=entry.name,
@@ -351,11 +349,7 @@ def _schedule(case: _Case) -> Proposal | None:
 
 
 def _rated(entry: ModelSpec, rate: timedelta) -> dict[str, Any]:
-    unit, size = (
-        ("day", timedelta(days=1)) if rate % timedelta(days=1) == timedelta(0) else ("hour", timedelta(hours=1))
-    )
-    count = rate // size
-    return {"schedule": ScheduleSpec(rate=f"{count} {unit}{'' if count == 1 else 's'}")}
+    return {"schedule": ScheduleSpec(rate=ranking.rate_words(rate))}
 
 
 def _hours(time: timedelta) -> str:

@@ -248,12 +248,12 @@ _ROOM: dict[str | None, Callable[[Case, float], tuple[str, float]]] = {
 
 def _schedule(spec: ModelSpec) -> dict[str, Any]:
     """Return a schedule that is as fresh as asked, and how old its scores may then become: no older than asked."""
-    rate = answers.slowest(spec)
+    rate, asked = answers.slowest(spec), spec.answers.freshness
     found: dict[str, Any] = {"schedule": ScheduleSpec(rate=rate_words(rate or DAY))}
-    if rate and (asked := timedelta(seconds=spec.answers.freshness // timedelta(seconds=1))) < spec.max_staleness:
-        found["max_staleness"] = asked
-    elif spec.max_staleness < (rate or DAY):
-        found["max_staleness"] = asked if rate else 2 * DAY
+    if rate and not rate <= spec.max_staleness <= asked:
+        found["max_staleness"] = asked - asked % timedelta(seconds=1)
+    elif not rate and spec.max_staleness < DAY:
+        found["max_staleness"] = 2 * DAY
     if spec.keep_scores < (oldest := found.get("max_staleness", spec.max_staleness)):
         found["keep_scores"] = oldest
     return found

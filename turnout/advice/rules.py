@@ -20,6 +20,7 @@ FACTS = {
     "beyond-serverless": "more requests are in flight at the peak than one serverless endpoint takes",
     "few-requests": "less than one request a second",
     "scored-by-event": "refresh.on_event scores a key again at once",
+    "no-run-in-time": "at no rate of ten minutes or more is a run over before the scores are too old",
     "needs-gpu": "the entry asks for a GPU instance",
 }
 
@@ -96,6 +97,16 @@ RULES: tuple[Rule, ...] = (
         "fresher-than-a-hit", "hybrid",
         "scores must be younger than ten minutes, and hits are as old as the last run unless events refresh them",
         freshness="minutes", unless="scored-by-event",
+    ),
+    _excludes(
+        "no-run-in-time", "batch precompute",
+        "a run takes so long that no schedule renews scores before they are older than asked",
+        facts="no-run-in-time",
+    ),
+    _excludes(
+        "no-hit-in-time", "hybrid",
+        "a run takes so long that hits grow older than asked unless events refresh them",
+        facts="no-run-in-time", unless="scored-by-event",
     ),
     _excludes(
         "input-in-request", "batch precompute hybrid",

@@ -25,7 +25,8 @@ VARIANTS: dict[ServingMode, tuple[str, ...]] = {
 #: Rates that are advised, the slowest last; a transform job has hardly started before the first is over.
 RATES = (
     *(timedelta(minutes=minutes) for minutes in (10, 15, 20, 30)),
-    *(timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 8, 12, 24, 48, 168)),
+    *(timedelta(hours=hours) for hours in (1, 2, 3, 4, 6, 8, 12)),
+    *(timedelta(days=days) for days in range(1, 8)),
 )
 MINUTE = timedelta(minutes=1)
 CHOSEN_BY = {ServingMode.HYBRID: "hybrid.fallback", ServingMode.TIERED: "tiered.light"}

@@ -4,12 +4,14 @@ Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.ht
 when all is well, or a pair (reason, remedy).
 """
 
+import calendar
 import difflib
 import functools
+import itertools
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from turnout.config.problems import quote
@@ -226,13 +228,84 @@ def _how_many(part: str, rule: _Field) -> float | None:
         return None
     count = 0.0
     for item in part.upper().split(","):
-        span, _, step = item.partition("/")
-        first, _, last = span.partition("-")
-        if re.fullmatch(rule.special or "(?!)", item):
+        if _special(item, rule):
             count += 7 / 30.4 if rule.names == DAYS and item != "L" else 1
-            continue
-        low = rule.low if first == "*" else _number(first, rule)
-        high = rule.high if step or first == "*" else low
-        high = _number(last, rule) if last else high
-        count += len(range(low, high + 1, int(step or 1)))
+        else:
+            count += len(_range(item, rule))
     return count
+
+
+def _special(item: str, rule: _Field) -> bool:
+    return re.fullmatch(rule.special or "(?!)", item) is not None
+
+
+def _range(item: str, rule: _Field) -> range:
+    """Return the values of one item of a legal cron field that is no special form."""
+    span, _, step = item.partition("/")
+    first, _, last = span.partition("-")
+    low = rule.low if first in ("*", "?") else _number(first, rule)
+    high = rule.high if step or first in ("*", "?") else low
+    high = _number(last, rule) if last else high
+    return range(low, high + 1, int(step or 1))
+
+
+#: Days that are looked at for the longest gap: they hold every weekday, and two 29 February.
+_FROM, _LOOKED_AT = date(2024, 1, 1), 5 * 366
+
+
+@functools.cache
+def longest_gap(cron: str) -> timedelta:
+    """Return the longest time between two runs of a legal cron expression, by the clock of its zone.
+
+    Years are not looked at, nor the hour that clocks are changed by; what runs once in five years or less gets these.
+    """
+    minutes, hours, month_day, month, week_day, _ = cron.upper().split()
+    times = sorted(hour * 60 + minute for hour in _values(hours, 1) for minute in _values(minutes, 0))
+    months = _values(month, 3)
+    days = [
+        day
+        for day in range(_LOOKED_AT)
+        if (at := _FROM + timedelta(days=day)).month in months and _on_day(at, month_day, week_day)
+    ]
+    over_night = 24 * 60 - times[-1] + times[0]
+    gaps = [(after - before - 1) * 24 * 60 + over_night for before, after in itertools.pairwise(days)]
+    if not gaps:
+        return timedelta(days=_LOOKED_AT)
+    return timedelta(minutes=max(*gaps, 0, *(after - before for before, after in itertools.pairwise(times))))
+
+
+def _values(part: str, field: int) -> set[int]:
+    return {value for item in part.split(",") for value in _range(item, _FIELDS[field])}
+
+
+def _on_day(day: date, month_days: str, week_days: str) -> bool:
+    """Say whether both fields of a cron expression that name days name this one."""
+    of_month = any(_is_month_day(day, item) for item in month_days.split(","))
+    return of_month and any(_is_week_day(day, item) for item in week_days.split(","))
+
+
+def _is_month_day(day: date, item: str) -> bool:
+    last = calendar.monthrange(day.year, day.month)[1]
+    if item == "L":
+        return day.day == last
+    if item.endswith("W"):
+        return day == _nearest_weekday(day.replace(day=min(int(item[:-1]), last)), last)
+    return day.day in _range(item, _FIELDS[2])
+
+
+def _nearest_weekday(day: date, last: int) -> date:
+    """Return the day from Monday to Friday that is nearest to one, in the same month."""
+    away = {5: -1 if day.day > 1 else 2, 6: 1 if day.day < last else -2}.get(day.weekday(), 0)
+    return day + timedelta(days=away)
+
+
+def _is_week_day(day: date, item: str) -> bool:
+    number = day.isoweekday() % 7 + 1
+    if item == "L":
+        return number == 7
+    if not _special(item, _FIELDS[4]):
+        return number in _range(item, _FIELDS[4])
+    name, _, which = item.removesuffix("L").partition("#")
+    in_turn = (day.day - 1) // 7 + 1
+    is_last = day.day + 7 > calendar.monthrange(day.year, day.month)[1]
+    return number == _number(name, _FIELDS[4]) and (in_turn == int(which) if which else is_last)

@@ -71,7 +71,8 @@ def test_flags_alone_advise_on_a_model_that_is_not_in_the_file(project):
     (project / "models.yaml").unlink()
     body = advice("--input", "stored", "--consumption", "whole-set", "--freshness", "7d")
     assert (body["mode"], body["advised"]) == (None, "batch")
-    assert body["lines"][:4] == ["models:", "  my-model:", "    mode: batch", "    schedule: rate(7 days)"]
+    assert body["lines"][:4] == ["models:", "  my-model:", "    mode: batch", "    schedule: rate(6 days)"]
+    assert body["lines"][4] == "    max_staleness: 7d"
 
 
 def test_traffic_decides_between_modes_that_do():

@@ -31,7 +31,7 @@ def test_a_realtime_model_with_few_keys_is_to_be_precomputed():
 
 def test_dollars_are_those_of_the_bill():
     (found,) = proposed(entry("realtime", answers=SETTLED))
-    spec = entry("precompute", schedule="rate(1 day)", traffic={"requests_per_month": 9125, "entities": 40})
+    spec = entry("precompute", schedule="rate(12 hours)", traffic={"requests_per_month": 9125, "entities": 40})
     work = cost.workload_of(spec, covered=1.0, model_seconds=0.02, peak_per_second=0.0167)
     assert found.then.monthly == pytest.approx(cost.bill(spec.mode, spec, DEV, work, PRICES).monthly)
 

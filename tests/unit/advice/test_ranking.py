@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from datetime import timedelta
 
 import pytest
 
@@ -34,6 +35,8 @@ def anything(number: int):
             for name, question in QUESTIONS.items()
             if drawn.random() < 0.8
         }
+        if drawn.random() < 0.2:
+            said["freshness"] = f"{drawn.randint(10, 59)}m"
         traffic = {"requests_per_month": int(10 ** drawn.uniform(1, 9)), "payload_kb": 10 ** drawn.uniform(-1, 5)}
         traffic |= {"model_latency": f"{int(10 ** drawn.uniform(0, 5.5))}ms"}
         yield spec(said, traffic=traffic, hybrid={"fallback": drawn.choice(["realtime", "serverless", "async"])})
@@ -107,14 +110,39 @@ def test_a_mode_brings_the_settings_that_it_needs():
     said = {"freshness": "10d", "input": "stored", "consumption": "waits"}
     best = advise(said, mode="realtime", schedule=None).best
     assert best.mode == "precompute"
-    assert best.settings["schedule"].rate == "10 days"
-    assert best.settings["max_staleness"].days == 11
+    assert best.settings["schedule"].rate == "7 days"
+    assert best.settings["max_staleness"].days == 10
 
 
 def test_an_entry_that_runs_too_seldom_gets_a_faster_schedule_with_its_own_mode():
     best = advise({"freshness": "6h", "consumption": "whole-set"}).best
     assert best.mode == "batch"
-    assert best.settings["schedule"].rate == "6 hours"
+    assert best.settings["schedule"].rate == "4 hours"  # a run takes some of the six hours
+    assert best.settings["max_staleness"] == timedelta(hours=6)
+
+
+@pytest.mark.parametrize(("fresh", "rate"), [("15m", "10 minutes"), ("40m", "30 minutes"), ("1h", "30 minutes")])
+def test_scores_younger_than_an_hour_get_a_rate_of_minutes(fresh, rate):
+    best = advise({"freshness": fresh, "input": "stored", "consumption": "waits"}, mode="realtime", schedule=None).best
+    assert (best.mode.value, best.settings["schedule"].rate) == ("precompute", rate)
+
+
+def test_what_no_run_keeps_fresh_is_not_advised_unless_events_do():
+    said = {"freshness": "40m", "input": "stored", "consumption": "waits"}
+    slow = {"entities": 100_000_000, "model_latency": "100ms"}
+    assert advise(said, traffic=slow).best is None
+    shut = {each.mode.value: [rule.id for rule in each.excluded] for each in advise(said, traffic=slow).options}
+    assert shut["precompute"] == ["no-run-in-time"]
+    said["input"] = "mostly-stored"
+    assert advise(said, traffic=slow, refresh={"on_event": True}).best.mode == "hybrid"
+
+
+@pytest.mark.parametrize("requests", [800_000_000, 10**9, 90 * 10**9, 10**12])
+def test_any_number_of_requests_is_reckoned_with(requests):
+    entry = spec({"input": "request", "consumption": "waits"}, traffic={"requests_per_month": requests})
+    advice = ranking.advise(entry, DEV, TABLE)
+    assert "rests" not in advice.facts
+    assert list(changing.changes(advice, entry, DEV, TABLE))
 
 
 @pytest.mark.parametrize("example", [each for each in ALL if not each.settings], ids=lambda each: each.name)
@@ -156,7 +184,7 @@ def test_an_entry_that_is_yet_to_be_written_gets_whole_lines():
     entry = entries.with_answers(entries.new_entry(), {"freshness": "6h", "consumption": "waits", "input": "stored"})
     advice = ranking.advise(entry, DEV, TABLE, written=False)
     assert advice.mode is None
-    assert ranking.lines(entry, advice.best)[2:4] == ["    mode: precompute", "    schedule: rate(6 hours)"]
+    assert ranking.lines(entry, advice.best)[2:4] == ["    mode: precompute", "    schedule: rate(4 hours)"]
 
 
 def test_a_peak_beyond_what_serverless_takes_shuts_it_out_though_only_a_months_requests_are_stated():

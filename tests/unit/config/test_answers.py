@@ -28,12 +28,20 @@ def test_a_mode_that_goes_with_its_answers_is_not_warned_of(read):
     assert not [each for each in read(CONTRADICTION.replace("async", "realtime")).warnings if each.key == "mode"]
 
 
-@pytest.mark.parametrize(("rate", "warned"), [("1 day", True), ("6 hours", False)])
+@pytest.mark.parametrize(("rate", "warned"), [("1 day", True), ("6 hours", True), ("5 hours", False)])
 def test_a_schedule_that_is_too_slow_for_its_answers_is_warned_of(rate, warned, read):
     text = f"models: {{churn: {{mode: precompute, schedule: rate({rate}), answers: {{freshness: 6h}}}}}}"
     warnings = [each.reason for each in read(text).warnings if each.key == "schedule"]
     assert bool(warnings) is warned
-    assert all(each == "scores may be 6h old, and are renewed every 1d on average" for each in warnings)
+    apart = {"1 day": "1d", "6 hours": "6h"}.get(rate)
+    told = f"scores may be 6h old, and runs that come up to {apart} apart and take 5 min let them grow older"
+    assert all(each == told for each in warnings)
+
+
+@pytest.mark.parametrize(("fresh", "warned"), [("2d", True), ("73h", False)])
+def test_a_week_end_without_runs_counts_against_freshness(fresh, warned, read):
+    text = f"models: {{churn: {{mode: batch, schedule: cron(0 6 ? * MON-FRI *), answers: {{freshness: {fresh}}}}}}}"
+    assert any("come up to 3d apart" in each.reason for each in read(text).warnings) is warned
 
 
 def test_answers_that_no_mode_meets_are_told_so(read):

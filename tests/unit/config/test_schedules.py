@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from turnout.config import schedules
-from turnout.config.schedules import check_at, check_cron, check_rate, check_timezone, rate_interval
+from turnout.config.schedules import check_at, check_cron, check_rate, check_timezone, longest_gap, rate_interval
 from turnout.config.specs import ScheduleSpec
 
 
@@ -168,3 +168,24 @@ def test_a_machine_without_time_zones_says_how_to_get_them(monkeypatch):
 )
 def test_runs_of_a_month_are_counted_from_the_expression(schedule, runs):
     assert schedules.runs_a_month(ScheduleSpec(**schedule)) == (runs if runs is None else pytest.approx(runs))
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours"),
+    [
+        ("0 6 * * ? *", 24),
+        ("0 6 ? * MON-FRI *", 72),
+        ("0/15 * * * ? *", 0.25),
+        ("0 8,9,20 * * ? *", 12),
+        ("0 6 1 * ? *", 31 * 24),
+        ("0 6 L * ? *", 31 * 24),
+        ("0 6 15W * ? *", 32 * 24),
+        ("0 6 ? * 2#1 *", 35 * 24),
+        ("0 6 ? * FRIL *", 35 * 24),
+        ("0 6 ? * L *", 7 * 24),
+        ("0 6 29 2 ? *", (4 * 365 + 1) * 24),
+        ("0 6 * 3 ? *", (366 - 30) * 24),
+    ],
+)
+def test_the_longest_gap_of_a_cron_expression_is_found(cron, hours):
+    assert longest_gap(cron) == timedelta(hours=hours)
