@@ -118,7 +118,9 @@ def too_seldom(spec: ModelSpec) -> str | None:
     Where no rate could, events that score keys again are what keeps them fresh.
     """
     fresh = spec.answers.freshness
-    if not fresh or spec.schedule is None or (every := interval(spec.schedule)) is None or _in_time(spec, every):
+    if not fresh or spec.schedule is None or (every := interval(spec.schedule)) is None:
+        return None
+    if every / MINUTE <= _minutes_between(spec, fresh):
         return None
     if spec.refresh.on_event and slowest(spec) is None:
         return None
@@ -128,7 +130,10 @@ def too_seldom(spec: ModelSpec) -> str | None:
 
 def slowest(spec: ModelSpec) -> timedelta | None:
     """Return the slowest of RATES that keeps scores as fresh as the answers ask; None if none does, or none ask."""
-    return max((rate for rate in RATES if _in_time(spec, rate)), default=None)
+    if not spec.answers.freshness:
+        return None
+    most = _minutes_between(spec, spec.answers.freshness)
+    return max((rate for rate in RATES if rate / MINUTE <= most), default=None)
 
 
 def _no_run_in_time(spec: ModelSpec) -> bool:
@@ -138,10 +143,9 @@ def _no_run_in_time(spec: ModelSpec) -> bool:
     return fresh is not None and fresh >= JOB and not by_data and slowest(spec) is None
 
 
-def _in_time(spec: ModelSpec, every: timedelta) -> bool:
-    """Say whether scores are as fresh as asked until the next run has replaced them."""
-    fresh = spec.answers.freshness
-    return fresh is not None and every / MINUTE + _run_minutes(spec) <= fresh / MINUTE
+def _minutes_between(spec: ModelSpec, fresh: timedelta) -> float:
+    """Return the minutes between two runs, at most, that leave the second time to replace scores while fresh."""
+    return fresh / MINUTE - _run_minutes(spec)
 
 
 def _run_minutes(spec: ModelSpec) -> float:
