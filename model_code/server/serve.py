@@ -64,9 +64,9 @@ def _load(server: InferenceServer) -> bool:
         logger.exception("the model in %s cannot be loaded", settings.model_dir)
         return False
     gc.freeze()  # the libraries' objects stay: without this, every full collection walks through all of them
-    server.begin(script)
     took = time.perf_counter() - began
     logger.info("ready: model loaded in %.2f s, %d threads", took, settings.threads)
+    server.begin(script)  # last: whoever is pinged back finds all of the start in the log
     return True
 
 
