@@ -254,8 +254,11 @@ def _schedule(spec: ModelSpec) -> dict[str, Any]:
         found["max_staleness"] = asked - asked % timedelta(seconds=1)
     elif not rate and spec.max_staleness < DAY:
         found["max_staleness"] = 2 * DAY
-    if spec.keep_scores < (oldest := found.get("max_staleness", spec.max_staleness)):
+    oldest = found.get("max_staleness", spec.max_staleness)
+    if spec.keep_scores < oldest:
         found["keep_scores"] = oldest
+    if (spec.refresh.when_older_than or timedelta(0)) >= oldest:
+        found["refresh.when_older_than"] = timedelta(seconds=oldest // timedelta(seconds=2))
     return found
 
 

@@ -121,6 +121,14 @@ def test_an_entry_that_runs_too_seldom_gets_a_faster_schedule_with_its_own_mode(
     assert best.settings["max_staleness"] == timedelta(hours=6)
 
 
+def test_a_run_that_age_starts_comes_before_scores_are_older_than_asked():
+    said = {"freshness": "1d", "input": "stored", "consumption": "waits"}
+    entry = spec(said, max_staleness="40h", refresh={"when_older_than": "30h"})
+    made = ranking.with_settings(entry, ranking.advise(entry, DEV, TABLE).best.settings)
+    assert (made.max_staleness, made.refresh.when_older_than) == (timedelta(days=1), timedelta(hours=12))
+    assert [each for each in legality.check_model(made) if each.severity == "error"] == []
+
+
 @pytest.mark.parametrize(("fresh", "rate"), [("15m", "10 minutes"), ("40m", "30 minutes"), ("1h", "30 minutes")])
 def test_scores_younger_than_an_hour_get_a_rate_of_minutes(fresh, rate):
     best = advise({"freshness": fresh, "input": "stored", "consumption": "waits"}, mode="realtime", schedule=None).best
