@@ -21,7 +21,7 @@ demo: install                   ## The main job, end to end, on the local cloud
 
 test: install-all               ## The whole suite, integration included
 	@$(BIN)/ruff check .
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 lint: install-all               ## Static checks only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

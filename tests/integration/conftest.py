@@ -134,7 +134,14 @@ def trained():
 
 
 @pytest.fixture(scope="session")
-def platform(request, cloud, cdk, trained):
+def only_worker(tmp_path_factory, worker_id):
+    """Fail where a second worker of `pytest -n` is about to deploy: tests of a module would run on two clouds."""
+    if worker_id != "master":
+        (tmp_path_factory.getbasetemp().parent / "deployed-by-a-worker").touch(exist_ok=False)
+
+
+@pytest.fixture(scope="session")
+def platform(request, only_worker, cloud, cdk, trained):
     """The deployed platform, with every model of the suite's configuration beside it."""
     if request.config.getoption("--endpoint") != "aws":
         cdk("bootstrap", "aws://000000000000/us-east-1")
