@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from turnout.local.sagemaker import guard
-from turnout.local.sagemaker.container import Container, ContainerFailed, _process_environment
+from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper, _process_environment
 from turnout.local.sagemaker.transform.errors import BadData, ModelFailed
 
 STAND_IN = Path(__file__).parents[2] / "integration" / "local" / "stand_in" / "serve.py"
@@ -247,3 +248,33 @@ def test_children_end_when_the_guard_is_killed(tmp_path):
     container._process.wait()
     container.stop()
     assert gone(processes)
+
+
+class Logs:
+    """CloudWatch Logs, as far as a shipper goes: the messages, in their order."""
+
+    exceptions = SimpleNamespace(ResourceAlreadyExistsException=KeyError)
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def create_log_group(self, **_) -> None: ...
+
+    def create_log_stream(self, **_) -> None: ...
+
+    def put_log_events(self, *, logEvents, **_) -> None:
+        self.messages += [event["message"] for event in logEvents]
+
+
+def test_a_line_that_is_still_being_written_is_shipped_whole(tmp_path):
+    logs, log = Logs(), tmp_path / "log"
+    shipper = LogShipper(logs, log, "group", "stream")
+    log.write_text("first\nPO")
+    shipper.start()
+    deadline = time.monotonic() + 30
+    while not logs.messages and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with log.open("a") as file:
+        file.write("ST /invocations\nwithout an end")
+    shipper.close()
+    assert logs.messages == ["first", "POST /invocations", "without an end"]

@@ -292,7 +292,7 @@ class LogShipper(threading.Thread):
         position, finished = 0, False
         while not finished:
             finished = self._done.wait(1.0)
-            position = self._ship(position)
+            position = self._ship(position, finished)
 
     def close(self) -> None:
         """Ship what is left and end."""
@@ -309,12 +309,15 @@ class LogShipper(threading.Thread):
             except self._logs.exceptions.ResourceAlreadyExistsException:
                 continue
 
-    def _ship(self, position: int) -> int:
+    def _ship(self, position: int, finished: bool) -> int:
+        """Ship what follows `position` and return where that ends; a line without its end waits, unless finished."""
         if not self._file.exists():
             return position
         with self._file.open("rb") as file:
             file.seek(position)
             data = file.read()
+        if not finished:
+            data = data[: data.rfind(b"\n") + 1]
         lines = data.decode(errors="replace").splitlines()
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines if line.strip()]
