@@ -72,11 +72,14 @@ def _label(value: str | bool) -> str:
 def _only(predictions: Sequence[Any], numbers: Numbers | None) -> str | None:
     """Return the prediction as text, if all of one type are the same."""
     if numbers is not None:
-        return repr(numbers.smallest) if numbers.smallest == numbers.largest else None
+        return repr(numbers.smallest + 0.0) if numbers.smallest == numbers.largest else None  # -0.0 is 0.0
     first = predictions[0]
     if any(value != first for value in predictions):
         return None
     text = json.dumps(first, sort_keys=True)
+    # To Python [0] and [false] are the same.
+    if isinstance(first, list | dict) and any(json.dumps(value, sort_keys=True) != text for value in predictions):
+        return None
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… {blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 

@@ -89,6 +89,8 @@ def test_what_is_always_the_same_is_named_whatever_its_type():
     assert profile_of([{"a": [1], "b": 2}, {"b": 2, "a": [1]}]).only == '{"a": [1], "b": 2}'
     assert profile_of([0.25, 0.3]).only is None
     assert profile_of([True, 1]).only is None
+    assert profile_of([[False], [0]]).only is None
+    assert profile_of([-0.0, 0.0]).only == profile_of([0.0, -0.0]).only == "0.0"
     assert merge([profile_of(["x"]), profile_of(["y"])]).only is None
     assert merge([profile_of(["x"]), profile_of(["x"] * 3)]).only == '"x"'
     long = [["embedding"] * 50] * 2
