@@ -23,7 +23,7 @@ from handlers.contract.predictions import REMEMBERED, Instance, Prediction
 from handlers.contract.records import Flight, Generation, Remembered
 from handlers.logic.feature_checks import typed_key
 from handlers.logic.live import LEAST_REMEMBERED_SECONDS, Live, ask, how_to_send, refused, take_turn
-from handlers.logic.lookup import SERVE_STALE, Answered, Door, Outcome
+from handlers.logic.lookup import SERVE_STALE, Answered, Door, Outcome, of_one_key
 from handlers.logic.moments import milliseconds, seconds_between
 from handlers.logic.requests import Asked
 
@@ -307,20 +307,7 @@ class _Misses:
 
 
 def remembered_prediction(door: Door, key: str | int, answer: Remembered) -> Prediction:
-    age = seconds_between(answer.scored_at, door.clock())
-    return Prediction(
-        model=door.model,
-        mode=door.mode,
-        key=key,
-        prediction=answer.prediction,
-        source=REMEMBERED,
-        model_version=answer.model_version,
-        generation=None,
-        scored_at=answer.scored_at,
-        data_as_of=answer.scored_at,
-        age_seconds=age,
-        stale=door.is_stale(age),
-    )
+    return of_one_key(door, key, answer, REMEMBERED, answer.scored_at, door.clock())
 
 
 def _answers_later(flight: Flight) -> bool:

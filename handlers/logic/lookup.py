@@ -7,7 +7,7 @@ from typing import Any
 
 from handlers.contract.errors import BadKey, NotScoredYet, RequestError, StaleScores, UnknownKey
 from handlers.contract.predictions import PRECOMPUTED, REFRESHED, Accepted, Instance, Key, Prediction
-from handlers.contract.records import Generation, Pointer, Refreshed
+from handlers.contract.records import Generation, Pointer, Refreshed, Remembered
 from handlers.logic.moments import parse_moment, seconds_between
 from handlers.logic.ports import Clock, Records, ScoreStore, StoredScore
 
@@ -152,17 +152,25 @@ def _counts(door: Door, entry: Refreshed, generation: Generation | None, now: da
 
 
 def _refreshed(door: Door, key: str, entry: Refreshed, generation: Generation | None, now: datetime) -> Prediction:
-    age = seconds_between(entry.data_as_of, now)
+    typed = typed_key(key, generation.key_type if generation else door.card().key_type)
+    return of_one_key(door, typed, entry, REFRESHED, entry.data_as_of, now)
+
+
+def of_one_key(
+    door: Door, key: Key, answer: Refreshed | Remembered, source: str, data_as_of: str, now: datetime
+) -> Prediction:
+    """Return a prediction that was made for one key alone, outside any generation."""
+    age = seconds_between(data_as_of, now)
     return Prediction(
         model=door.model,
         mode=door.mode,
-        key=typed_key(key, generation.key_type if generation else door.card().key_type),
-        prediction=entry.prediction,
-        source=REFRESHED,
-        model_version=entry.model_version,
+        key=key,
+        prediction=answer.prediction,
+        source=source,
+        model_version=answer.model_version,
         generation=None,
-        scored_at=entry.scored_at,
-        data_as_of=entry.data_as_of,
+        scored_at=answer.scored_at,
+        data_as_of=data_as_of,
         age_seconds=age,
         stale=door.is_stale(age),
     )
