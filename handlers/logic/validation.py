@@ -24,8 +24,6 @@ from handlers.contract.predictions import MAX_KEY_BYTES
 from handlers.logic.columns import ARROW_TYPES, Column, Problem, Typed, from_arrow, shown
 from handlers.logic.reading import READERS, Batch
 
-KEY_PROBLEMS = {"missing": "null_key"}
-
 
 @dataclass(frozen=True)
 class Reason:

@@ -200,7 +200,7 @@ class Columns:
             try:
                 return csv_matrix(inside, "float64")
             except NotColumnar:
-                pass
+                pass  # what follows reads it, or says what is wrong
         try:
             return self._from_rows([json.loads(line) for line in body.splitlines()])
         except json.JSONDecodeError as error:
