@@ -1,6 +1,7 @@
 """One model through every switch of mode, by plain `cdk deploy`, under a load that never stops.
 
-    python benchmarks/switch_drill.py [--modes batch,precompute,...] [--pairs N] [--shift linear] [--json FILE]
+    python benchmarks/switch_drill.py [--modes batch,precompute,...] [--pairs N] [--shift linear]
+                                      [--fallback async] [--json FILE]
 
 It starts a local cloud of its own, deploys the churn model and a bystander, and walks through all ordered pairs of
 modes in the fewest deploys (30 for six modes). After each switch it holds every answer against what the mode
@@ -38,6 +39,9 @@ STAGE, MODEL, BYSTANDER = "dev", "churn", "bystander"
 MODES = ("batch", "precompute", "hybrid", "realtime", "serverless", "async")
 #: Seconds of load before a deploy and after it.
 MARGIN_SECONDS = 3.0
+#: Seconds for which the old version of the front door is kept; AWS takes 35, for a request may take 30. On a loaded
+#: machine one takes more than two.
+DRAIN_SECONDS = 6
 #: What belongs to one version of the front door, behind the alias: each mode has its own.
 OF_ONE_VERSION = ("AWS::Lambda::Version", "AWS::IAM::Role", "AWS::IAM::Policy")
 #: Customers in the input beside those of the sample payloads.
@@ -54,7 +58,7 @@ models:
     acknowledge: [lost-answers] # the tour goes through batch, where nobody is answered
     realtime: {{ instance_count: 1, max_instances: 2 }}
     serverless: {{ max_concurrency: 50 }}
-    hybrid: {{ fallback: realtime, max_live_per_minute: 100000 }}
+    hybrid: {{ fallback: {fallback}, max_live_per_minute: 100000 }}
   bystander:
     mode: precompute
     schedule: cron(0 3 1 1 ? *)
@@ -87,6 +91,7 @@ class Drill:
     seed: int = 0
     mode: str = "batch"
     shift: str = "all-at-once"
+    fallback: str = "realtime"
     cloud: Any = None
     running: Load | None = None
 
@@ -123,7 +128,7 @@ class Drill:
         if not (ROOT / "model_code/churn/artifact/sample_payloads.json").exists():
             subprocess.run([sys.executable, "model_code/churn/train.py"], cwd=ROOT, check=True, capture_output=True)
         shutil.copytree(ROOT / "model_code" / MODEL, self.code, ignore=shutil.ignore_patterns("__pycache__"))
-        self.config.write_text(CONFIG.format(code=self.code.resolve(), shift=self.shift))
+        self.config.write_text(CONFIG.format(code=self.code.resolve(), shift=self.shift, fallback=self.fallback))
 
     def _put_input(self) -> None:
         """Put the samples' customers and some more in S3, and score them once."""
@@ -151,7 +156,8 @@ class Drill:
     def load(self) -> Load:
         """Start the load; the caller stops it."""
         path = ROOT / "model_code/churn/artifact/sample_payloads.json"
-        questions = questions_of(MODEL, path, key="customer_id", prediction="churn_probability")
+        columns = {"key": "customer_id", "prediction": "churn_probability"}
+        questions = questions_of(MODEL, path, **columns, fallback=self.fallback)
         self.running = Load(deployed.find_platform(STAGE).api_url, questions, rate=self.rate, seed=self.seed).start()
         return self.running
 
@@ -167,7 +173,7 @@ class Drill:
 
     def cdk_started(self, *arguments: str, out: str = "cdk.out") -> subprocess.Popen[str]:
         """Start the CDK CLI in a process group of its own; its output is one stream of text."""
-        context = {"config": self.config, "stage": STAGE, "drain": 2, "gate_poll": 1}
+        context = {"config": self.config, "stage": STAGE, "drain": DRAIN_SECONDS, "gate_poll": 1}
         pairs_of = [word for name, value in context.items() for word in ("-c", f"{name}={value}")]
         # cdk.json takes the app's Python from VIRTUAL_ENV.
         environment = {**os.environ, "CDK_VALIDATION": "false", "VIRTUAL_ENV": sys.prefix}
@@ -315,6 +321,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, help="stop after so many switches")
     parser.add_argument("--cycle", action="store_true", help="visit each mode once instead of taking every pair")
     parser.add_argument("--shift", default="all-at-once", help="all-at-once, canary or linear (default: %(default)s)")
+    parser.add_argument("--fallback", default="realtime", help="hybrid's: realtime, serverless or async")
     parser.add_argument("--rate", type=float, default=25.0, help="requests a second (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the order of requests")
     parser.add_argument("--work", type=Path, default=ROOT / ".turnout" / "drill", help="folder for everything it makes")
@@ -325,7 +332,8 @@ def main() -> int:
     switches = pairs(cycle(modes))[: options.pairs] if options.cycle else walked(modes, options.pairs)
     # Narrower than this, a pipe's 80 columns for one, the table would be cut.
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    with Drill(options.work, rate=options.rate, seed=options.seed, shift=options.shift).ready() as drill:
+    settings = {"rate": options.rate, "seed": options.seed, "shift": options.shift, "fallback": options.fallback}
+    with Drill(options.work, **settings).ready() as drill:
         reports = run(drill, switches)
     console.print(table_of(reports))
     sent = sum(part.sent for report in reports for part in (report.before, report.during, report.after))

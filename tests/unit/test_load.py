@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, pairwise, product
 from types import SimpleNamespace
@@ -127,6 +128,19 @@ def test_samples_give_every_kind_of_question(questions):
     two = next(question for question in questions if question.kind == load.SEVERAL)
     assert two.expected == (0.0, 1 / 3)
     assert [instance["key"] for instance in json.loads(two.body)["instances"]] == ["k0", "k1"]
+
+
+def test_hybrid_answers_its_misses_later_only_where_its_fallback_does(tmp_path):
+    path = tmp_path / "samples.json"
+    path.write_text(json.dumps(SAMPLES))
+    at_once, later = (
+        {q.kind: q for q in questions_of("m", path, key="id", prediction="p", fallback=fallback)}
+        for fallback in ("serverless", "async")
+    )
+    for kind, question in later.items():
+        one = replace(sent("hybrid", 0, status=202, final=200, predictions=question.expected), question=question)
+        assert (fault_of(one, ["hybrid"]) is None) == (kind in load.MISSES)
+        assert "answered 202" in fault_of(replace(one, question=at_once[kind]), ["hybrid"])
 
 
 def test_no_newcomer_is_asked_for_as_absent(questions):
