@@ -106,8 +106,9 @@ def asynchronous(case: Case, requests: float) -> Iterator[Line]:
 
 
 def awake_hours(case: Case, requests: float) -> tuple[float, str]:
-    """Return instance hours a month of an endpoint that rests at none: after each request it stays up for a while, and
-    it has at least the work to do. Requests come at random moments.
+    """Return instance hours a month of an endpoint that rests at none: it is up for each request and a while after it,
+    and has at least the work to do. Requests come at random moments and are taken to be worked on at once; where they
+    wait for each other, it is up for longer.
     """
     spec = case.spec.async_
     work = requests * case.work.model_seconds / spec.max_concurrent_per_instance / 3600
@@ -116,9 +117,10 @@ def awake_hours(case: Case, requests: float) -> tuple[float, str]:
     if not may_scale(spec.instance_type):
         return float(HOURS), f"1 x {HOURS} h (cannot rest){short}"
     quiet = AWAKE_MINUTES + spec.scale_in_cooldown.total_seconds() / 60
-    up = HOURS * (1 - math.exp(-requests * quiet / (HOURS * 60)))
+    seconds = case.work.model_seconds
+    up = HOURS * (1 - math.exp(-requests * (quiet * 60 + seconds) / (HOURS * 3600)))
     hours = min(max(up, work), most)
-    return hours, f"{hours:,.1f} h{short}, up {quiet:g} min per quiet spell, of"
+    return hours, f"{hours:,.1f} h{short}, up for each request's {seconds:g} s and {quiet:g} min after it, of"
 
 
 def _volumes(case: Case, kind: str, hours: float) -> Iterator[Line]:

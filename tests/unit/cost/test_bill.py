@@ -1,7 +1,9 @@
 """The bill of a month, against sums that were worked out by hand from the list prices."""
 
+import heapq
 import json
 import math
+import random
 
 import pytest
 
@@ -118,8 +120,35 @@ def test_large_requests_are_counted_by_the_http_api_more_than_once():
 
 @pytest.mark.parametrize(("asked", "share"), [(0, 0), (1_000_000, 1), (2190, 1 - math.exp(-1))])
 def test_an_asynchronous_endpoint_rests_when_nobody_asks(asked, share):
-    work = Workload(requests=asked, model_seconds=0.001)
+    work = Workload(requests=asked, model_seconds=0)
     assert usd("async", "endpoint: instances", work=work) == pytest.approx(730 * share * 0.115)
+
+
+def hours_up(requests, model_seconds):
+    """Return the hours a month that an asynchronous endpoint is billed."""
+    work = Workload(requests=requests, model_seconds=model_seconds)
+    return usd("async", "endpoint: instances", work=work) / 0.115
+
+
+def simulated_hours_up(requests, model_minutes, months=200, quiet=20, at_once=4):
+    """Return the same of one instance that works on `at_once` requests, which come at random, over many months."""
+    chance, busy, now, end, up = random.Random(3), [0.0] * at_once, 0.0, 0.0, 0.0
+    while now < months * 730 * 60:
+        now += chance.expovariate(requests / (730 * 60))
+        done = max(now, heapq.heappop(busy)) + model_minutes
+        heapq.heappush(busy, done)
+        up += max(done + quiet - max(now, end), 0)
+        end = max(end, done + quiet)
+    return up / 60 / months
+
+
+@pytest.mark.parametrize(("requests", "minutes"), [(500, 30), (500, 50), (100, 50), (1500, 50)])
+def test_an_asynchronous_endpoint_is_up_while_its_model_works_and_a_while_after(requests, minutes):
+    assert hours_up(requests, minutes * 60) == pytest.approx(simulated_hours_up(requests, minutes), rel=0.03)
+
+
+def test_rare_long_requests_are_billed_for_themselves_and_the_quiet_after_each():
+    assert hours_up(3, 50 * 60) == pytest.approx(3 * (50 + 20) / 60, rel=0.01)
 
 
 def test_an_asynchronous_endpoint_works_as_long_as_it_takes():
