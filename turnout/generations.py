@@ -14,6 +14,7 @@ from handlers.logic.moments import format_moment
 from handlers.logic.profiles import Profile
 from handlers.logic.rollback import require_showable, roll_back, show
 from handlers.logic.scores import KEEPS_SCORES
+from turnout.config.capabilities import SCORES_IN_BATCH
 from turnout.deployed import Model
 from turnout.errors import UserError
 
@@ -76,6 +77,12 @@ def _predictions(profile: Profile) -> dict[str, Any]:
 
 def show_previous(model: Model) -> tuple[str, str]:
     """Show lookups the generation before the visible one; return the two names, old and new. Raises UserError."""
+    _require_generations(model)
+    if not has_lookups(model):
+        raise UserError(
+            f"Model '{model.name}' is served in mode {model.mode}, and this mode has no lookups.",
+            "`--to` chooses which results are the newest.",
+        )
     pointer = model.pointer()
     with _told(model):
         moved = roll_back(pointer)
@@ -90,6 +97,7 @@ def make_visible(model: Model, name: str, *, accept_refused: bool) -> tuple[str 
 
     One that is accepted is a generation like any other from then on; what it was refused for stays in the run ledger.
     """
+    _require_generations(model)
     pointer, in_lookups = model.pointer(), has_lookups(model)
     with _told(model):
         found = model.generation(name)
@@ -99,6 +107,15 @@ def make_visible(model: Model, name: str, *, accept_refused: bool) -> tuple[str 
         model.put_generation(replace(generation, refused=None), instead_of=generation)
     model.move_pointer(pointer, moved)
     return pointer.scores if in_lookups else pointer.results, name
+
+
+def _require_generations(model: Model) -> None:
+    """Raise UserError in modes that answer by asking the model: no pointer changes what they say."""
+    if not SCORES_IN_BATCH[ServingMode(model.mode)]:
+        raise UserError(
+            f"Model '{model.name}' is served in mode {model.mode}: there is nothing to roll back here.",
+            "Put the old mode or model version back and deploy.",
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from handlers.adapters.clients import client
 from handlers.adapters.score_table import WRITTEN, ScoreTable
+from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.records import PK, SK, Generation, Pointer, Run
 from handlers.logic.packing import pack
 from handlers.logic.profiling import profile_of
@@ -129,6 +130,34 @@ def test_what_cannot_be_shown_is_refused_and_nothing_moves(three, name, more, sa
         generations.make_visible(three, name, accept_refused=False)
     assert says in str(refused.value)
     assert three.pointer() == before
+
+
+#: What a rollback says in modes that have none, with `--to` and without.
+NO_LOOKUPS = "this mode has no lookups. `--to` chooses which results are the newest."
+NOTHING_HERE = "there is nothing to roll back here. Put the old mode or model version back and deploy."
+NO_ROLLBACK = {
+    ServingMode.BATCH: (NO_LOOKUPS, None),
+    ServingMode.PRECOMPUTE: (None, None),
+    ServingMode.HYBRID: (None, None),
+    ServingMode.REALTIME: (NOTHING_HERE, NOTHING_HERE),
+    ServingMode.SERVERLESS: (NOTHING_HERE, NOTHING_HERE),
+    ServingMode.ASYNC: (NOTHING_HERE, NOTHING_HERE),
+}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--to", A)], ids=["previous", "to"])
+@pytest.mark.parametrize("mode", sorted(AVAILABLE))
+def test_a_rollback_says_so_where_a_mode_has_none_and_moves_nothing(three, monkeypatch, mode, arguments):
+    served = replace(three, mode=mode.value)
+    monkeypatch.setattr(deployed, "find_model", lambda stage, name: served)
+    before, says = three.pointer(), NO_ROLLBACK[mode][bool(arguments)]
+    ended = CliRunner().invoke(cli.app, ["rollback", "churn", *arguments])
+    if says is None:
+        assert (ended.exit_code, three.pointer() == before) == (0, False)
+    else:
+        assert isinstance(ended.exception, UserError)
+        assert str(ended.exception).endswith(says)
+        assert three.pointer() == before
 
 
 def test_a_rollback_does_not_lead_to_scores_that_have_expired_or_gone(three):
