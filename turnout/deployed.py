@@ -65,10 +65,7 @@ class Model:
 
     def generations(self, limit: int) -> list[Generation]:
         """Return up to `limit` generations that still have a manifest, newest first, those that were refused too."""
-        page = self._table.query(
-            KeyConditionExpression=Key(PK).eq(GENERATION), ScanIndexForward=False, Limit=limit, ConsistentRead=True
-        )
-        return [Generation.from_item(item) for item in page["Items"]]
+        return [Generation.from_item(item) for item in self._newest(GENERATION, limit)]
 
     def put_generation(self, generation: Generation, *, instead_of: Generation | None = None) -> None:
         """Write a manifest; with `instead_of` only if that is still there as it was read, else UserError is raised."""
@@ -114,10 +111,8 @@ class Model:
 
     def runs(self, limit: int) -> list[Run]:
         """Return up to `limit` runs of the newest slots, last started first."""
-        page = self._table.query(
-            KeyConditionExpression=Key(PK).eq(RUN), ScanIndexForward=False, Limit=limit, ConsistentRead=True
-        )
-        return sorted((Run.from_item(item) for item in page["Items"]), key=lambda run: run.started_at, reverse=True)
+        found = (Run.from_item(item) for item in self._newest(RUN, limit))
+        return sorted(found, key=lambda run: run.started_at, reverse=True)
 
     def move_pointer(self, old: Pointer, new: Pointer) -> None:
         """Write `new` if the table still holds `old`. Raises UserError when a run moved it in between."""
@@ -131,6 +126,17 @@ class Model:
                 f"The generation of model '{self.name}' changed while it was being rolled back.",
                 "Look at `turnout generations` and decide again.",
             ) from error
+
+    def _newest(self, pk: str, limit: int) -> list[dict[str, Any]]:
+        """Return the last `limit` items of a partition, by pages: DynamoDB ends one after 1 MB, full or not."""
+        pages = self._table.meta.client.get_paginator("query").paginate(
+            TableName=self.table_name,
+            KeyConditionExpression=Key(PK).eq(pk),
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            PaginationConfig={"MaxItems": limit, "PageSize": limit},
+        )
+        return [item for page in pages for item in page["Items"]]
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         return self._table.get_item(Key={PK: pk, SK: sk}, ConsistentRead=True).get("Item")

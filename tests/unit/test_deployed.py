@@ -65,6 +65,13 @@ def test_runs_come_newest_first(model):
     assert [entry.id for entry in model.runs(2)] == ["20261123T060000Z", "20261122T060000Z"]
 
 
+def test_runs_are_as_many_as_asked_for_beyond_a_page_of_dynamodb(model):
+    ids = [f"20261123T06{number:02}00Z" for number in range(30)]
+    for run_id in ids:
+        put(model, run(run_id, started_at=run_id, report={"prepared": "x" * 50_000}).to_item())
+    assert [entry.id for entry in model.runs(30)] == ids[::-1]
+
+
 def test_a_run_keeps_its_report(model):
     put(model, run("20261123T060000Z", report={"rows_in": 3}).to_item())
     assert model.run("20261123T060000Z").report == {"rows_in": 3}

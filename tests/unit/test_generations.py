@@ -94,6 +94,17 @@ def test_a_mode_without_lookups_shows_its_newest_results(three):
     assert batch.pointer() == Pointer(results=C, scores=A, previous_scores=C, revision=3, held=C)
 
 
+def test_a_list_is_as_long_as_asked_for_beyond_a_page_of_dynamodb(model):
+    wide = profile_of([f"{number:04}" * 8 for number in range(50)]).to_body()  # 1.7 KB each: a page holds 600
+    ids = [f"20261121T{number // 60:02}{number % 60:02}00Z" for number in range(700)]
+    with boto3.resource("dynamodb").Table(model.table_name).batch_writer() as writer:
+        for name in ids:
+            writer.put_item(Item=manifest(name, profile=wide).to_item())
+    assert [generation.id for generation in model.generations(700)] == ids[::-1]
+    assert [generation.id for generation in model.generations(699)] == ids[:0:-1]
+    assert len(model.generations(1000)) == 700
+
+
 def test_what_predictions_look_like_is_told_without_what_only_machines_read(three):
     three.put_generation(replace(manifest(A), profile=profile_of(["a", "b", "a"]).to_body()))
     newest, _, oldest = generations.described(three, 10)

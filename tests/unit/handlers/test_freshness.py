@@ -223,6 +223,13 @@ class TestAdapters:
             records.put_run(Run(run_id, "arn", "age", "slot", "failed", "start", 2_000_000_000))
         assert [run.id for run in records.newest_runs(2)] == [ids[1], ids[2]]
 
+    def test_the_newest_runs_are_as_many_as_asked_for_beyond_a_page_of_dynamodb(self, aws):
+        records, report = RecordsTable(client("dynamodb"), TABLE), {"prepared": "x" * 50_000}
+        ids = [f"20261123T06{number:02}00Z" for number in range(30)]
+        for run_id in ids:
+            records.put_run(Run(run_id, "arn", "age", "slot", "failed", "start", 2_000_000_000, report=report))
+        assert [run.id for run in records.newest_runs(29)] == ids[:0:-1]
+
     def test_a_look_puts_its_finding_into_the_log(self, machine, monkeypatch, capsys):
         env = FreshnessEnv("dev", "m", "precompute", TABLE, machine, LIMIT)
         for name, value in env.to_environ().items():
