@@ -13,11 +13,11 @@ from typing import Any
 
 from turnout.errors import UserError
 from turnout.prices.catalogue import FREE, INSTANCE, INSTANCE_USES, PLACES, SAGEMAKER, SERVICES
-from turnout.prices.table import FOLDER, INSTANCES, SURE, Prices, parse, regions
+from turnout.prices.table import FOLDER, INSTANCES, SURE, Prices, PricesBroken, parse, read, regions
 
 #: The API answers for every Region, but only in us-east-1, eu-central-1 and ap-south-1.
 API_REGION = "us-east-1"
-#: The table whose names, units and quantities the others share.
+#: The table whose names, units and quantities the others share, if it can be read.
 PATTERN = "us-east-1"
 WARNING = (
     "Public on-demand list prices. confidence: verified = read at a primary source; medium, low, derived = "
@@ -41,18 +41,23 @@ class Refreshed:
     new: tuple[str, ...]
     kept: tuple[str, ...]
     unknown: tuple[str, ...]
+    unreadable: str | None = None  # why an old table was taken for none
 
     def to_body(self) -> dict[str, Any]:
         changed = {key: {"before": before, "after": after} for key, before, after in self.changed}
         lists = {"new": list(self.new), "kept": list(self.kept), "unknown": list(self.unknown)}
-        return {"region": self.prices.region, "table": str(self.path), "changed": changed, **lists}
+        whole = {"region": self.prices.region, "table": str(self.path), "changed": changed, **lists}
+        return {**whole, "unreadable": self.unreadable}
 
     def lines(self) -> Iterator[str]:
         """Yield what happened as sentences; prices are those of one unit."""
+        if self.unreadable:
+            yield f"There was a table that could not be read, and it was taken for none. {self.unreadable}"
         counts = f"{len(self.prices.entries)} prices, {len(self.changed)} changed, {len(self.new)} new"
         yield f"{self.path}: {counts}."
         for key, before, after in self.changed:
-            yield f"  {key}: ${before:.6g} is ${after:.6g} now ({after / before - 1:+.1%})"
+            change = f" ({after / before - 1:+.1%})" if before else ""
+            yield f"  {key}: ${before:.6g} is ${after:.6g} now{change}"
         if self.kept:
             yield f"Not confirmed by AWS's list and kept as they were, marked as less sure: {', '.join(self.kept)}."
         if self.unknown:
@@ -60,12 +65,15 @@ class Refreshed:
 
 
 def refresh(region: str, client: Any, today: date, folder: Path = FOLDER) -> Refreshed:
-    """Write the table of a Region by AWS's answers. Raises NotRefreshed, and the old table stays."""
+    """Write the table of a Region by AWS's answers. Raises NotRefreshed, and the old table stays.
+
+    An old table that cannot be read is taken for none.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    old = _read(folder / f"{region}.json") if region in regions(folder) else {}
-    pattern = old or _read(folder / f"{PATTERN}.json")
-    stays = f"The table of {region} is as it was." if old else f"There is still no table of {region}."
+    old, unreadable = _old(folder, region)
+    pattern = old or _pattern(folder)
+    stays = f"The table of {region} is as it was." if old or unreadable else f"There is still no table of {region}."
     try:
         listed = [product for service in SERVICES for product in products(client, service, region)]
         table = table_of(region, listed, pattern, old, today)
@@ -78,7 +86,29 @@ def refresh(region: str, client: Any, today: date, folder: Path = FOLDER) -> Ref
         raise NotRefreshed(f"The table could not be written: {error}.", stays) from error
     except NotRefreshed as error:
         raise NotRefreshed(error.message, stays) from error
-    return _report(parse(table), path, old)
+    return _report(parse(table), path, old, unreadable)
+
+
+def _old(folder: Path, region: str) -> tuple[dict[str, Any], str | None]:
+    """Return the table that there is of a Region, or none and why it cannot be read."""
+    if region not in regions(folder):
+        return {}, None
+    try:
+        return read(folder / f"{region}.json"), None
+    except PricesBroken as error:
+        return {}, error.message
+
+
+def _pattern(folder: Path) -> dict[str, Any]:
+    """Return the table whose names, units and quantities a new one gets. Raises NotRefreshed."""
+    for region in sorted(regions(folder), key=lambda region: region != PATTERN):
+        table, _ = _old(folder, region)
+        if table:
+            return table
+    raise NotRefreshed(
+        f"No table in {folder} can be read, and a new one takes its names and units from another.",
+        f"Put {PATTERN}.json back from version control.",
+    )
 
 
 def products(client: Any, service: str, region: str) -> Iterator[dict[str, Any]]:
@@ -189,10 +219,6 @@ def _instance(kind: str, uses: Mapping[str, float], region: str, today: date) ->
     return _listed(uses[use], 1, "instance-hour", what, region, today, "medium" if differ else SURE)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
 def _put(path: Path, text: str) -> Path:
     """Put a text in a file's place in one go; the draft's name is not one of a table."""
     draft = path.with_suffix(".draft")
@@ -204,7 +230,7 @@ def _put(path: Path, text: str) -> Path:
     return path
 
 
-def _report(new: Prices, path: Path, old: Mapping[str, Any]) -> Refreshed:
+def _report(new: Prices, path: Path, old: Mapping[str, Any], unreadable: str | None) -> Refreshed:
     before = parse(old).entries if old else {}
     changed = [
         (key, before[key].each, price.each)
@@ -213,4 +239,4 @@ def _report(new: Prices, path: Path, old: Mapping[str, Any]) -> Refreshed:
     ]
     kept = [key for key, price in new.entries.items() if price.source[-1].startswith("not confirmed")]
     added = sorted(new.entries.keys() - before.keys())
-    return Refreshed(new, path, tuple(changed), tuple(added), tuple(kept), tuple(sorted(new.unknown)))
+    return Refreshed(new, path, tuple(changed), tuple(added), tuple(kept), tuple(sorted(new.unknown)), unreadable)

@@ -22,11 +22,17 @@ SURE = "verified"
 #: Days after which a table is told to be old.
 STALE_DAYS = 180
 INSTANCES = "sagemaker_instance"
+#: What a table says of each price; `usd` is null where no source states it.
+WRITTEN = ("usd", "per", "unit", "source", "as_of", "confidence")
 DEFAULT_REGION = "us-east-1"
 
 
 class PriceMissing(UserError):
     """A price, or a whole Region, that no table has."""
+
+
+class PricesBroken(UserError):
+    """A table that cannot be read, or that holds what is no price."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,12 @@ class Prices:
         return (today - self.compiled).days
 
     def stale(self, today: date) -> str | None:
-        """Return a sentence about a table that is too old to be believed; None for one that is not."""
+        """Return a sentence about a table that is too old to be believed, or of days to come; None for another."""
         days = self.age_days(today)
-        if days <= STALE_DAYS:
+        if -1 <= days <= STALE_DAYS:  # it is tomorrow elsewhere
             return None
-        return (
-            f"The prices of {self.region} are {days} days old ({self.compiled}): "
-            f"run `turnout prices refresh --region {self.region}`."
-        )
+        age = f"{days} days old ({self.compiled})" if days > 0 else f"of {self.compiled}, and it is {today}"
+        return f"The prices of {self.region} are {age}: run `turnout prices refresh --region {self.region}`."
 
     def _instead(self, key: str) -> str:
         refresh = f"`turnout prices refresh --region {self.region}` may bring it."
@@ -103,26 +107,52 @@ class Prices:
 
 @functools.cache
 def load(region: str = DEFAULT_REGION, folder: Path = FOLDER) -> Prices:
-    """Return the table of a Region. Raises PriceMissing where there is none."""
+    """Return the table of a Region. Raises PriceMissing where there is none, and PricesBroken."""
     path = folder / f"{region}.json"
     if region not in regions(folder):
         known = ", ".join(regions(folder))
         remedy = f"There are tables of {known}; `turnout prices refresh --region {region}` makes one."
         raise PriceMissing(f"There is no price table of {region!r}.", remedy)
-    return parse(json.loads(path.read_text()))
+    return parse(read(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a table as it is written. Raises PricesBroken where it is not one."""
+    try:
+        table = json.loads(path.read_bytes())
+        parse(table)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        remedy = f"Put it back from version control, or run `turnout prices refresh --region {path.stem}`."
+        raise PricesBroken(f"The price table {path} cannot be read: {error!r}.", remedy) from error
+    return table
 
 
 def parse(table: Mapping[str, Any]) -> Prices:
-    """Return the prices that a table holds."""
+    """Return the prices that a table holds.
+
+    Raises AttributeError, KeyError, TypeError or ValueError for what is no table.
+    """
     meta, entries, unknown = table["_meta"], {}, {}
     for section, prices in table.items():
         for name, entry in prices.items() if section != "_meta" else ():
-            key = f"{section}.{name}"
-            if entry["usd"] is None:
-                unknown[key] = entry["unit"]
+            price = _price(f"{section}.{name}", entry)
+            if price.usd is None:
+                unknown[price.key] = price.unit
             else:
-                entries[key] = Price(key, **{**entry, "source": tuple(entry["source"])})
+                entries[price.key] = price
     return Prices(meta["region"], date.fromisoformat(meta["compiled"]), entries, unknown)
+
+
+def _price(key: str, entry: Mapping[str, Any]) -> Price:
+    found = Price(key, **{**{name: entry[name] for name in WRITTEN}, "source": tuple(entry["source"])})
+    if not (found.usd is None or _is_amount(found.usd)) or not _is_amount(found.per) or not found.per:
+        raise ValueError(f"{key} is {found.usd!r} USD for {found.per!r}")
+    return found
+
+
+def _is_amount(value: Any) -> bool:
+    """Return whether a value is a number that something can cost."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def regions(folder: Path = FOLDER) -> list[str]:

@@ -229,3 +229,36 @@ def test_the_command_says_what_it_wrote_and_fails_in_one_line(folder, monkeypatc
     assert "No price is known for: sagemaker_serverless.3072" in shown.stdout
     with pytest.raises(NotRefreshed, match="Rate exceeded"):
         CliRunner().invoke(cli.app, ["prices", "refresh", "--region", "eu-west-1"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("broken", ["", '{"_meta": {"region"', "{}", "[]"])
+def test_a_table_that_cannot_be_read_is_made_anew_and_that_is_told(folder, monkeypatch, broken):
+    (folder / "eu-west-1.json").write_text(broken)
+    monkeypatch.setattr("turnout.prices.refresh.refresh.__defaults__", (folder,))
+    answers = client()
+    monkeypatch.setattr("boto3.client", lambda service, region: answers)
+    shown = CliRunner().invoke(cli.app, ["prices", "refresh", "--region", "eu-west-1"], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert f"The price table {folder / 'eu-west-1.json'} cannot be read" in shown.stdout
+    assert "taken for none" in shown.stdout
+    assert prices.load.__wrapped__("eu-west-1", folder).instance("ml.m5.xlarge").usd == 0.257
+
+
+def test_the_pattern_itself_is_made_anew_by_another_table_and_not_without_one(folder):
+    (folder / "us-east-1.json").write_text("{")
+    with pytest.raises(NotRefreshed, match=r"No table in .* can be read.*Put us-east-1\.json back"):
+        refresh("us-east-1", client(in_us_east_1(), region="us-east-1"), TODAY, folder)
+    (folder / "us-east-1.json").write_text((prices.FOLDER / "us-east-1.json").read_text())
+    refresh("eu-west-1", client(), TODAY, folder)
+    (folder / "us-east-1.json").write_text("{")
+    done = refresh("us-east-1", client(in_us_east_1(), region="us-east-1"), TODAY, folder)
+    assert done.unreadable
+    assert done.prices.get("dynamodb.write").usd == 0.705
+
+
+def test_a_price_that_was_nothing_has_no_percentage(folder):
+    refresh("eu-west-1", client(), TODAY, folder)
+    table = json.loads((folder / "eu-west-1.json").read_text())
+    table["kms"]["key"]["usd"] = 0
+    (folder / "eu-west-1.json").write_text(json.dumps(table))
+    assert "  kms.key: $0 is $1 now" in list(refresh("eu-west-1", client(), TODAY, folder).lines())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from turnout import prices
+from turnout import cli, prices
 from turnout.prices import FOLDER, PriceMissing
 from turnout.prices.table import STALE_DAYS, parse
 
@@ -82,6 +82,73 @@ def test_an_old_table_says_how_old_it_is():
     assert table.stale(fresh) is None
     assert f"{STALE_DAYS + 1} days old" in table.stale(old)
     assert table.age_days(old) == STALE_DAYS + 1
+
+
+def test_a_table_of_days_to_come_is_told_but_not_one_of_tomorrow():
+    """It is tomorrow elsewhere."""
+    table = prices.load()
+    day_before, two_before = (table.compiled - timedelta(days=days) for days in (1, 2))
+    assert table.stale(day_before) is None
+    assert f"are of {table.compiled}, and it is {two_before}: run" in table.stale(two_before)
+
+
+WHOLE = (FOLDER / "us-east-1.json").read_text()
+
+
+def with_price(**changed):
+    """Return a whole table with another entry for Lambda's requests."""
+    table = json.loads(WHOLE)
+    table["lambda"]["requests"] |= changed
+    return json.dumps(table)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Run a command as the shell would, where us-east-1 has another table; return its exit code."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "models.yaml").write_text(
+        "models:\n  churn: {mode: realtime, key: id, features: [x], code: code}\n",
+    )
+    monkeypatch.chdir(tmp_path)
+    original = prices.load.__wrapped__
+
+    def run(text, *arguments):
+        (tmp_path / "us-east-1.json").write_text(text)
+        monkeypatch.setattr(prices, "load", lambda region: original(region, tmp_path))
+        monkeypatch.setattr("sys.argv", ["turnout", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (WHOLE[: len(WHOLE) // 2], "JSONDecodeError"),
+        ("", "JSONDecodeError"),
+        ('"prices"', "TypeError"),
+        ("[]", "TypeError"),
+        ("{}", "KeyError('_meta')"),
+        (WHOLE.replace('"compiled"', '"complied"'), "KeyError('compiled')"),
+        (WHOLE.replace('"compiled": "', '"compiled": "the '), "Invalid isoformat string"),
+        (with_price(usd=-0.2), "lambda.requests is -0.2 USD for 1000000"),
+        (with_price(usd="0.2"), "lambda.requests is '0.2' USD for 1000000"),
+        (with_price(usd=float("nan")), "lambda.requests is nan USD"),
+        (with_price(usd=True), "lambda.requests is True USD"),
+        (with_price(per=0), "lambda.requests is 0.2 USD for 0"),
+        (with_price().replace('"unit": "request"', '"units": "request"'), "KeyError('unit')"),
+        (json.dumps({**json.loads(WHOLE), "lambda": "free"}), "AttributeError"),
+    ],
+)
+def test_a_table_that_is_none_is_one_line_that_names_the_file_and_what_to_do(command, tmp_path, capsys, text, said):
+    for arguments in (("cost",), ("advise",), ("report",)):
+        assert command(text, *arguments) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"turnout: The price table {tmp_path / 'us-east-1.json'} cannot be read: ")
+        assert said in told
+        assert "run `turnout prices refresh --region us-east-1`" in told
 
 
 def test_a_table_is_read_as_it_is_written():
