@@ -45,13 +45,13 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[StoredObject]:
         paths = sorted(path for path in self.root.rglob("*") if path.is_file())
         keys = ((path.relative_to(self.root).as_posix(), path.stat()) for path in paths)
         return (
             StoredObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
             for key, stat in keys
-            if key.startswith(prefix)
+            if key.startswith(prefix) and key > after
         )
 
     def get(self, bucket: str, key: str) -> bytes:

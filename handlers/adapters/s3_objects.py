@@ -13,9 +13,10 @@ class S3Objects:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[StoredObject]:
         """Yield objects as S3 lists them: in the order of their keys' UTF-8 bytes."""
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        start = {"StartAfter": after} if after else {}
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start):
             for entry in page.get("Contents", ()):
                 yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])
 

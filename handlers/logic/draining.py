@@ -50,14 +50,17 @@ def _unanswered(drain: Drain, now: datetime, endpoint: str) -> list[Request]:
     waiting = [request for request in drain.requests.waiting(now) if request.endpoint == endpoint]
     if not waiting:
         return []
-    prefixes = (layout.async_output_prefix(drain.model), layout.async_failure_prefix(drain.model))
-    written = {
-        f"s3://{drain.data_bucket}/{entry.key}"
-        for prefix in prefixes
-        for entry in drain.objects.list(drain.data_bucket, prefix)
-    }
-    return [request for request in waiting if not _is_answered(request, written)]
+    outputs = _written(drain, layout.async_output_prefix(drain.model), (request.output_uri for request in waiting))
+    failures = _written(drain, layout.async_failure_prefix(drain.model), (request.failure_uri for request in waiting))
+    return [each for each in waiting if each.output_uri not in outputs and each.failure_uri not in failures]
 
 
-def _is_answered(request: Request, written: Iterable[str]) -> bool:
-    return request.output_uri in written or request.failure_uri in written
+def _written(drain: Drain, prefix: str, awaited: Iterable[str]) -> set[str]:
+    """Return the URIs of what was written under a prefix, from the first that is awaited on.
+
+    Answers lie there for days. They are named after ids, which sort by time, so that those from before the oldest
+    request that still waits are passed over.
+    """
+    bucket = f"s3://{drain.data_bucket}/"
+    just_before = min(awaited).removeprefix(bucket)[:-1]  # a listing starts past a key, and the first one counts too
+    return {bucket + entry.key for entry in drain.objects.list(drain.data_bucket, prefix, just_before)}

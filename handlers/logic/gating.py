@@ -72,11 +72,22 @@ def decided_at_once(proof: Proof, stack_status: Callable[[str], str]) -> Proof |
 
 
 def looked(proof: Proof, looks: Mapping[str, Look], now: Callable[[], datetime]) -> Proof:
-    """Look once and return the proof with state and reason; at the deadline there is a verdict in any case."""
-    verdict = looks[proof["kind"]](proof)
-    if verdict.state == PROVING and now() >= parse_moment(proof["deadline"]):
+    """Look once and return the proof with state and reason; at the deadline there is a verdict in any case.
+
+    A proof with a `failure` is a drain whose last look failed; past the deadline it is not tried again.
+    """
+    failure, deadline = proof.get("failure"), parse_moment(proof["deadline"])
+    if failure and now() >= deadline:
+        verdict = Verdict(PROVING, f"nobody could look who still waits: {_words(failure)}")
+    else:
+        verdict = looks[proof["kind"]](proof)
+    if verdict.state == PROVING and now() >= deadline:
         verdict = OVERDUE[proof["kind"]](verdict, seconds_between(proof["started_at"], now()))
-    return _with(proof, verdict)
+    return _with({name: value for name, value in proof.items() if name != "failure"}, verdict)
+
+
+def _words(failure: Mapping[str, Any]) -> str:
+    return f"{failure.get('Error')}: {readable(failure.get('Cause') or '')}"
 
 
 def _proof_overdue(verdict: Verdict, seconds: int) -> Verdict:
@@ -106,7 +117,7 @@ def answer_of(proof: Mapping[str, Any]) -> bytes:
     A proof without a verdict is one whose step failed: Step Functions has put the error into `failure`.
     """
     if proof.get("failure"):
-        proof = failed(proof, f"{proof['failure'].get('Error')}: {readable(proof['failure'].get('Cause') or '')}")
+        proof = failed(proof, _words(proof["failure"]))
     reason, status = proof.get("reason") or "the gate came to no verdict", STATUS.get(proof.get("state"), "FAILED")
     text = reason[:MAX_REASON] + _standing(proof) if status == "FAILED" else reason[:MAX_REASON]
     body = {

@@ -30,8 +30,11 @@ class StoredObject:
 class Objects(Protocol):
     """A flat object store (S3)."""
 
-    def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
-        """Yield the objects under a prefix in the order of their keys (UTF-8 bytes)."""
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[StoredObject]:
+        """Yield the objects under a prefix in the order of their keys (UTF-8 bytes), those whose key is past `after`.
+
+        What lies before is not read at all.
+        """
 
     def get(self, bucket: str, key: str) -> bytes:
         """Return a whole object. Raises ObjectMissing."""

@@ -63,8 +63,15 @@ def gate_definition(*, poll_seconds: int) -> dict[str, Any]:
                     _retry(*LAMBDA_HICCUPS, attempts=HICCUP_ATTEMPTS),
                     _retry("States.ALL", attempts=LOOK_ATTEMPTS),
                 ],
-                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Answer"}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Failed"}],
                 "Next": "Decided",
+            },
+            # What was proved serves clients by now. Taking that back because a look failed would serve nobody, so
+            # the drain looks on; once its time is up, it says so without a look (handlers.logic.gating.looked).
+            "Failed": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.kind", "StringEquals": "drain", "Next": "Prove"}],
+                "Default": "Answer",
             },
             "Decided": {
                 "Type": "Choice",

@@ -255,9 +255,14 @@ def test_a_look_is_repeated_until_there_is_a_verdict():
 
 
 def test_whatever_happens_to_a_look_cloudformation_is_answered():
-    assert STATES["Prove"]["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Answer"}]
+    assert STATES["Prove"]["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Failed"}]
+    assert STATES["Failed"]["Default"] == "Answer"
     ends = [name for name, state in STATES.items() if state.get("End") or state["Type"] in ("Fail", "Succeed")]
     assert ends == ["Answer"]
+
+
+def test_a_drain_whose_look_failed_looks_again_for_the_proved_mode_serves_by_then():
+    assert STATES["Failed"]["Choices"] == [{"Variable": "$.kind", "StringEquals": "drain", "Next": "Prove"}]
 
 
 def test_a_killed_look_is_repeated_and_an_answer_is_tried_for_a_long_time():

@@ -22,17 +22,23 @@ def event(name: str, **changes: Any) -> Any:
 
 
 class FakeObjects:
-    """Objects by (bucket, key), all of 05:00 but those in `modified`; remembers the order of writes and of deletes."""
+    """Objects by (bucket, key), all of 05:00 but those in `modified`; remembers the order of writes and of deletes.
+
+    `listed` is how many objects were listed.
+    """
 
     def __init__(self, files: Mapping[str, bytes] | None = None, bucket: str = "data") -> None:
         self.stored = {(bucket, key): body for key, body in (files or {}).items()}
         self.modified: dict[str, datetime] = {}
         self.writes: list[str] = []
         self.deleted: list[str] = []
+        self.listed = 0
 
-    def list(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[StoredObject]:
         keys = sorted((key for owner, key in self.stored if owner == bucket), key=str.encode)
-        return iter([self._listed(bucket, key) for key in keys if key.startswith(prefix)])
+        found = [key for key in keys if key.startswith(prefix) and key.encode() > after.encode()]
+        self.listed += len(found)
+        return iter([self._listed(bucket, key) for key in found])
 
     def _listed(self, bucket: str, key: str) -> StoredObject:
         modified = self.modified.get(key, datetime(2026, 11, 23, 5, tzinfo=UTC))

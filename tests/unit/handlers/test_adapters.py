@@ -464,6 +464,7 @@ class TestS3Objects:
             objects.put(BUCKET, name, b"x")
         objects.put(BUCKET, "other", b"")
         assert [stored.key for stored in objects.list(BUCKET, "in/")] == names
+        assert [stored.key for stored in objects.list(BUCKET, "in/", after="in/0004")] == names[5:]
         objects.delete(BUCKET, names)
         assert [(stored.key, stored.size) for stored in objects.list(BUCKET, "")] == [("other", 0)]
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -599,6 +600,41 @@ def test_an_endpoint_is_kept_until_its_queued_requests_are_answered(world):
     assert first.id in world.look(proof)["reason"]
     world.answer(first.failure_uri)
     assert world.look(proof)["state"] == "proved"
+
+
+@pytest.mark.parametrize("end", ["", ".out"])
+def test_answers_from_before_the_oldest_request_that_waits_are_not_listed(world, end):
+    for number in range(10_000):
+        world.answer(f"s3://data/async/m/output/20261122T000000Z-{number:015x}{end}")
+    waiting = world.request(0)
+    world.requests.stored[:] = [replace(waiting, output_uri=waiting.output_uri + end)]
+    proof = world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint="")
+    world.clock.advance(40)
+    assert (world.look(proof)["state"], world.objects.listed) == ("proving", 0)
+    world.answer(waiting.output_uri + end)
+    assert (world.look(proof)["state"], world.objects.listed) == ("proved", 1)
+
+
+def test_a_drain_looks_on_after_a_look_that_failed(world):
+    waiting = world.request(0, waits=5000)
+    caught = {"Error": "Lambda.Unknown", "Cause": json.dumps({"errorMessage": "Task timed out after 90.00 seconds"})}
+    proof = {**world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint=""), "failure": caught}
+    world.clock.advance(899)
+    seen = world.look(proof)
+    assert (seen["state"], "failure" in seen, waiting.id in seen["reason"]) == ("proving", False, True)
+
+
+def test_a_drain_whose_looks_fail_to_the_last_lets_the_endpoint_go_at_the_deadline_without_a_look(world):
+    caught = {"Error": "Lambda.Unknown", "Cause": json.dumps({"errorMessage": "Task timed out after 90.00 seconds"})}
+    proof = {**world.asked(old=LEAVING, Kind="drain", Mode="batch", Endpoint=""), "failure": caught}
+    world.clock.advance(900)
+    seen = gating.looked(proof, {}, world.clock)
+    answer = json.loads(gating.answer_of(seen))
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Reason"] == (
+        "the old endpoint is let go after 900 s although nobody could look who still waits: "
+        "Lambda.Unknown: Task timed out after 90.00 seconds"
+    )
 
 
 def test_requests_that_the_new_endpoint_has_accepted_do_not_keep_the_old_one(world):
