@@ -4,6 +4,7 @@ Cost Explorer is asked once for each page of answers, and each time costs $0.01.
 were activated for cost allocation, once for the account that pays.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -47,7 +48,9 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Charges:
-    """What one model, or what all share, was charged for by service: USD over `days`, counted from the first charge."""
+    """What one model, or what all share, was charged for by service: USD over `days`, which are counted from the first
+    charge to the last day that AWS has data of.
+    """
 
     name: str
     days: int
@@ -112,12 +115,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Actual:
-    """Charges of the days from `start` until `end`, which is not counted; `uncertain` of them may still change."""
+    """Charges of the days from `start` until `end`, which is not counted; the last `empty` of them have no data yet, and
+    `uncertain` of the others may still change.
+    """
 
     stage: str
     start: date
     end: date
     uncertain: int
+    empty: int
     rows: tuple[Row, ...]
 
     def to_body(self) -> dict[str, Any]:
@@ -126,6 +132,7 @@ class Actual:
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "uncertain_days": self.uncertain,
+            "days_without_data": self.empty,
             "currency": "USD",
             "notes": list(NOTES),
             "models": [row.to_body() for row in self.rows],
@@ -135,11 +142,12 @@ class Actual:
 def actual(fleet: Fleet, client: Any, today: date, days: int, *, alone: bool = False) -> Actual:
     """Return what AWS charged in the last whole days; `alone` leaves out what the fleet's models are not charged for.
 
-    Raises UserError where AWS knows no charge with our tags.
+    Raises UserError where AWS knows no charge with our tags, or answers in a form that is not known.
     """
     start = today - timedelta(days=days)
     results = list(_asked(client, fleet.stage, start, today))
-    charges = {each.name: each for each in _charges(results, today)}
+    end = max((_day(result) + timedelta(days=1) for result in results if result.get("Groups")), default=start)
+    charges = {each.name: each for each in _charges(results, end)}
     if not any(each.usd for each in charges.values()):
         raise UserError(
             f"Cost Explorer knows no charge with the tag {STAGE_TAG}={fleet.stage} from {start} on.",
@@ -151,8 +159,8 @@ def actual(fleet: Fleet, client: Any, today: date, days: int, *, alone: bool = F
     names = sorted(known, key=lambda name: (name == SHARED, name))
     rows = tuple(Row(name, estimates.get(name), charges.get(name)) for name in names)
     # A day whose groups fill two pages is in both.
-    uncertain = {result["TimePeriod"]["Start"] for result in results if result["Estimated"]}
-    return Actual(fleet.stage, start, today, len(uncertain), rows)
+    uncertain = {_day(result) for result in results if result.get("Estimated") and _day(result) < end}
+    return Actual(fleet.stage, start, today, len(uncertain), (today - end).days, rows)
 
 
 def _asked(client: Any, stage: str, start: date, end: date) -> Iterator[dict[str, Any]]:
@@ -171,7 +179,7 @@ def _asked(client: Any, stage: str, start: date, end: date) -> Iterator[dict[str
     }
     while True:
         answer = client.get_cost_and_usage(**request)
-        yield from answer["ResultsByTime"]
+        yield from answer.get("ResultsByTime", [])
         if not (token := answer.get("NextPageToken")):
             return
         request["NextPageToken"] = token
@@ -181,14 +189,10 @@ def _charges(results: list[dict[str, Any]], end: date) -> Iterator[Charges]:
     first: dict[str, date] = {}
     sums: dict[str, dict[str, float]] = {}
     for result in results:
-        for group in result["Groups"]:
-            tag, service = group["Keys"]
-            name = tag.partition("$")[2]
-            amount = group["Metrics"]["UnblendedCost"]
-            if amount["Unit"] not in ("USD", "N/A"):
-                raise UserError(f"Cost Explorer answers in {amount['Unit']}.", "The estimate is in USD only.")
-            if usd := float(amount["Amount"]):
-                day = date.fromisoformat(result["TimePeriod"]["Start"])
+        for group in result.get("Groups", []):
+            name, service, usd = _charge(group)
+            if usd:
+                day = _day(result)
                 first[name] = min(day, first.get(name, day))
                 services = sums.setdefault(name, {})
                 services[service] = services.get(service, 0.0) + usd
@@ -196,12 +200,39 @@ def _charges(results: list[dict[str, Any]], end: date) -> Iterator[Charges]:
         yield Charges(name, (end - first[name]).days, services)
 
 
+def _day(result: dict[str, Any]) -> date:
+    try:
+        return date.fromisoformat(result["TimePeriod"]["Start"])
+    except (KeyError, ValueError) as error:
+        raise _unknown(result) from error
+
+
+def _charge(group: dict[str, Any]) -> tuple[str, str, float]:
+    """Return a group's model, its service and USD; none where no amount is stated."""
+    try:
+        tag, service = group["Keys"]
+        stated = group.get("Metrics", {}).get("UnblendedCost", {})
+        usd = float(stated.get("Amount") or 0)
+    except (KeyError, ValueError) as error:
+        raise _unknown(group) from error
+    if not math.isfinite(usd):
+        raise _unknown(group)
+    if (unit := stated.get("Unit", "USD")) not in ("USD", "N/A"):
+        raise UserError(f"Cost Explorer answers in {unit}.", "The estimate is in USD only.")
+    return tag.partition("$")[2], service, usd
+
+
+def _unknown(part: dict[str, Any]) -> UserError:
+    return UserError(f"Cost Explorer answers in a form that is not known: {part!r}.", "Ask again later.")
+
+
 def comparison(found: Actual) -> Iterator[Block]:
     """Yield the charges beside the estimate as a document."""
     yield Heading("What AWS charged against the estimate")
     days = (found.end - found.start).days
     uncertain = f" AWS may still change {found.uncertain} of them." if found.uncertain else ""
-    yield Text(f"Stage {found.stage}, the {days} days from {found.start} to before {found.end}.{uncertain}")
+    empty = f" Not counted, as AWS has no data yet: the last {found.empty} of them." if found.empty else ""
+    yield Text(f"Stage {found.stage}, the {days} days from {found.start} to before {found.end}.{uncertain}{empty}")
     head = ("model", "days charged", "charged", "charged a month", "estimated a month", "difference")
     yield Table(head, tuple(_cells(row) for row in found.rows))
     for row in found.rows:

@@ -102,6 +102,67 @@ def test_a_day_that_spans_two_pages_is_one_uncertain_day():
     assert actual.actual(FLEET, client(pages), TODAY, 4).uncertain == 1
 
 
+def changed(change):
+    """Return the recorded answers, each day's result put through a function."""
+    return [{**page, "ResultsByTime": [change(day) for day in page["ResultsByTime"]]} for page in RECORDED]
+
+
+def test_days_that_aws_has_no_data_of_yet_are_told_and_not_divided_by():
+    """What was charged on the 20th and 21st is that of two days, though the 22nd is over too."""
+    found = actual.actual(
+        FLEET, client(changed(lambda day: {**day, "Groups": []} if day["Estimated"] else day)), TODAY, 4
+    )
+    assert found.empty == 1
+    assert (row(found, "fraud").charges.days, row(found, "churn").charges.days) == (2, 1)
+    assert row(found, "fraud").charged == pytest.approx((2 * 2.912 + 0.0112345678) * 30.4 / 2)
+    assert row(found, "churn").charged == pytest.approx((0.02875 + 0.009985) * 30.4)
+    shown = " ".join(documents.plain(list(actual.comparison(found))).split())
+    assert "Not counted, as AWS has no data yet: the last 1 of them." in shown
+    assert "may still change" not in shown
+    assert found.to_body()["days_without_data"] == 1
+
+
+def test_a_model_that_is_charged_no_more_counts_to_the_last_day_with_data(found):
+    assert found.empty == 0
+    assert row(found, "gone").charges.days == 2
+
+
+def test_what_cost_explorer_may_leave_out_is_taken_for_nothing():
+    def without(day):
+        bare = {name: value for name, value in day.items() if name != "Estimated" and (name != "Groups" or value)}
+        nothing = [
+            {"Keys": ["turnout:model$fraud", "AWS Lambda"]},
+            {"Keys": ["turnout:model$fraud", "AWS Lambda"], "Metrics": {}},
+            {"Keys": ["turnout:model$fraud", "AWS Lambda"], "Metrics": {"UnblendedCost": {}}},
+            {"Keys": ["turnout:model$fraud", "AWS Lambda"], "Metrics": {"UnblendedCost": {"Amount": ""}}},
+        ]
+        return {**bare, "Groups": [*bare["Groups"], *nothing]} if "Groups" in bare else bare
+
+    found = actual.actual(FLEET, client(changed(without)), TODAY, 4)
+    assert found.uncertain == 0
+    assert row(found, "fraud").charges.usd == pytest.approx(3 * 2.912 + 0.0112345678)
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        {"Keys": ["turnout:model$fraud"], "Metrics": {}},
+        {"Metrics": {}},
+        {"Keys": ["turnout:model$", "AWS Lambda"], "Metrics": {"UnblendedCost": {"Amount": "much", "Unit": "USD"}}},
+        {"Keys": ["turnout:model$", "AWS Lambda"], "Metrics": {"UnblendedCost": {"Amount": "NaN", "Unit": "USD"}}},
+    ],
+)
+def test_an_answer_of_another_form_is_an_error_that_shows_it(group):
+    with pytest.raises(UserError, match=r"answers in a form that is not known: \{'"):
+        actual.actual(FLEET, client(changed(lambda day: {**day, "Groups": [group]})), TODAY, 4)
+
+
+def test_a_day_without_its_date_is_an_answer_of_another_form():
+    undated = [{"ResultsByTime": [{"Groups": RECORDED[0]["ResultsByTime"][1]["Groups"]}]}]
+    with pytest.raises(UserError, match="answers in a form that is not known"):
+        actual.actual(FLEET, client(undated), TODAY, 4)
+
+
 def test_one_model_alone_is_not_compared_with_others():
     alone = actual.actual(
         fleet({"churn": MODELS["churn"]}, STAGES["prod"], prices.load(), TODAY), client(), TODAY, 4, alone=True
