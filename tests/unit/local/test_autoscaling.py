@@ -394,13 +394,6 @@ CUSTOM = {"MetricName": "m", "Namespace": "n", "Statistic": "Sum"}
     [
         ({"PolicyType": "PredictiveScaling"}, NotEmulated, "PredictiveScaling is not emulated"),
         ({"PolicyType": "StepScaling"}, Invalid, "needs StepScalingPolicyConfiguration"),
-        ({"StepScalingPolicyConfiguration": {**STEP, "StepAdjustments": []}}, Invalid, "needs AdjustmentType and Step"),
-        ({"StepScalingPolicyConfiguration": {**STEP, "MinAdjustmentMagnitude": 2}}, Invalid, "PercentChangeInCapacity"),
-        (
-            {"StepScalingPolicyConfiguration": {**STEP, "StepAdjustments": STEP["StepAdjustments"] * 2}},
-            Invalid,
-            "cannot overlap",
-        ),
         ({"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 1.0}}, Invalid, "Exactly one of Predefined"),
         (
             {
@@ -434,6 +427,57 @@ def test_bad_policies_are_refused(api, policy, error, words):
     kind = {"PolicyType": "TargetTrackingScaling"} if "TargetTrackingScalingPolicyConfiguration" in policy else {}
     with pytest.raises(error, match=words):
         api.call("PutScalingPolicy", {**TARGET, **POLICY, **kind, **policy})
+
+
+def steps(*intervals: tuple[float | None, float | None], add: int = 1) -> dict:
+    """Return a step scaling policy's settings with one step per interval; None: the bound is left out."""
+    bounds = ("MetricIntervalLowerBound", "MetricIntervalUpperBound")
+    given = [{n: v for n, v in zip(bounds, interval, strict=True) if v is not None} for interval in intervals]
+    return {**STEP, "StepAdjustments": [{"ScalingAdjustment": add, **step} for step in given]}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        steps((0, 10), (10, None)),
+        steps((10, None), (0, 10)),
+        steps((None, -10), (-10, 0)),
+        steps((None, -10), (-10, 10), (10, None)),
+        steps((None, 0)),
+        steps((5, None)),
+        steps((None, 0), add=-1),
+        {**steps((0, None), add=0), "AdjustmentType": "ExactCapacity"},
+        {**steps((0, None)), "AdjustmentType": "PercentChangeInCapacity", "MinAdjustmentMagnitude": 2},
+        steps(*((n, n + 1) for n in range(19)), (19, None)),
+    ],
+)
+def test_steps_without_gaps_and_with_an_open_end_are_taken(api, settings):
+    assert register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (steps(), "There must be at least one step adjustment"),
+        ({"StepAdjustments": STEP["StepAdjustments"]}, "Adjustment type must be specified"),
+        ({**STEP, "MinAdjustmentMagnitude": 2}, "only allowed for adjustment type PercentChangeInCapacity"),
+        ({**steps((0, None), add=-1), "AdjustmentType": "ExactCapacity"}, "Scaling adjustment cannot be less than 0"),
+        (steps((None, None)), "Both lower and upper bounds of a step adjustment cannot be left unspecified"),
+        (steps((None, 0), (None, None)), "Both lower and upper bounds"),
+        (steps((0, None), (0, None)), "At most one step adjustment may have an unspecified upper bound"),
+        (steps((None, 0), (None, 5), (5, None)), "At most one step adjustment may have an unspecified lower bound"),
+        (steps((0, 10), (10, 20)), "unspecified upper bound when one step adjustment has a positive upper bound"),
+        (steps((-20, -10), (-10, 0)), "unspecified lower bound when one step adjustment has a negative lower bound"),
+        (steps((0, 10), (9, None)), "Step adjustment intervals cannot overlap"),
+        (steps((0, 10), (11, None)), "Step adjustment intervals cannot have gaps between them"),
+        (steps((None, -10), (0, None)), "Step adjustment intervals cannot have gaps between them"),
+        (steps((10, 5), (5, None)), "must be greater than its lower bound"),
+        (steps(*((n, n + 1) for n in range(20)), (20, None)), "There can be at most 20 step adjustments"),
+    ],
+)
+def test_steps_that_leave_open_what_to_do_are_refused_in_awss_words(api, settings, words):
+    with pytest.raises(Invalid, match=words):
+        register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=settings)
 
 
 # Schedules

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,7 @@ PREDEFINED: dict[str, dict[str, tuple[str, str, float | None]]] = {
         ),
     },
 }
+MOST_STEPS = 20
 AT = re.compile(r"at\((\S+)\)")
 RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
 CRON = re.compile(r"cron\(\S+( \S+){5}\)")
@@ -99,19 +101,54 @@ def _check_tracking(settings: Mapping[str, Any], dimension: str) -> None:
 
 
 def _check_step(settings: Mapping[str, Any], dimension: str) -> None:
-    steps = settings.get("StepAdjustments")
-    if not steps or "AdjustmentType" not in settings:
-        raise Invalid("A step scaling policy needs AdjustmentType and StepAdjustments.")
-    if "MinAdjustmentMagnitude" in settings and settings["AdjustmentType"] != "PercentChangeInCapacity":
-        raise Invalid("MinAdjustmentMagnitude is for AdjustmentType PercentChangeInCapacity only.")
-    intervals = sorted(
-        (step.get("MetricIntervalLowerBound", float("-inf")), step.get("MetricIntervalUpperBound", float("inf")))
-        for step in steps
+    """Raise Invalid, in AWS's words, for steps that leave open what a policy does.
+
+    https://docs.aws.amazon.com/autoscaling/application/APIReference/API_StepAdjustment.html
+    """
+    steps, kind = settings.get("StepAdjustments"), settings.get("AdjustmentType")
+    if not steps:
+        raise Invalid("There must be at least one step adjustment")
+    if not kind:
+        raise Invalid("Adjustment type must be specified")
+    if len(steps) > MOST_STEPS:
+        raise Invalid(f"There can be at most {MOST_STEPS} step adjustments per scaling policy")
+    if "MinAdjustmentMagnitude" in settings and kind != "PercentChangeInCapacity":
+        raise Invalid("Minimum adjustment magnitude is only allowed for adjustment type PercentChangeInCapacity")
+    if kind == "ExactCapacity" and any(step["ScalingAdjustment"] < 0 for step in steps):
+        raise Invalid("Scaling adjustment cannot be less than 0 when adjustment type is ExactCapacity")
+    _check_intervals(
+        [(step.get("MetricIntervalLowerBound", -inf), step.get("MetricIntervalUpperBound", inf)) for step in steps]
     )
+
+
+def _check_intervals(intervals: list[tuple[float, float]]) -> None:
+    """Raise Invalid unless the intervals are one piece that has no end on the side away from the alarm's threshold."""
+    intervals = sorted(intervals)
+    if (-inf, inf) in intervals:
+        raise Invalid("Both lower and upper bounds of a step adjustment cannot be left unspecified")
+    _check_end("lower", "negative", [-low for low, _ in intervals])
+    _check_end("upper", "positive", [high for _, high in intervals])
     if any(low >= high for low, high in intervals):
         raise Invalid("The upper bound of a step adjustment must be greater than its lower bound.")
-    if any(high > low for (_, high), (low, _) in itertools.pairwise(intervals)):
-        raise Invalid("Step adjustment intervals cannot overlap.")
+    for (_, end), (start, _) in itertools.pairwise(intervals):
+        if end > start:
+            raise Invalid("Step adjustment intervals cannot overlap")
+        if end < start:
+            raise Invalid("Step adjustment intervals cannot have gaps between them")
+
+
+def _check_end(side: str, sign: str, outward: list[float]) -> None:
+    """Raise Invalid for bounds of one side that leave its end open: the larger, the farther out; inf has been left out.
+
+    A bound beyond the threshold, one that is `sign`, needs another that is left out.
+    """
+    if outward.count(inf) > 1:
+        raise Invalid(f"At most one step adjustment may have an unspecified {side} bound")
+    if max(outward) > 0 and inf not in outward:
+        raise Invalid(
+            f"There must be a step adjustment with an unspecified {side} bound when one step adjustment has a "
+            f"{sign} {side} bound"
+        )
 
 
 def check_schedule(request: Mapping[str, Any]) -> None:
