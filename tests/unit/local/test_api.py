@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.unit.local.control_plane import ARN, HERE, ROLE, FakeCloud, config, control_plane, job, model
+from tests.unit.local.control_plane import ARN, HERE, ROLE, FakeCloud, config, control_plane, job, model, package
 from turnout.local.emulator import _runtime_error, _sagemaker_arn
 from turnout.local.sagemaker import validation
 from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, ModelError, NotEmulated, NotFound, UnknownOperation
@@ -60,6 +60,28 @@ def test_a_model_lives_and_dies(api):
     api.call("DeleteModel", {"ModelName": "My-Model"})
     with pytest.raises(Invalid, match="Could not find model"):
         api.call("DescribeModel", {"ModelName": "My-Model"})
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "request_", "error", "words"),
+    [
+        ("CreateModel", "ModelName", model(), Invalid, 'already existing model "{arn}"'),
+        ("CreateTransformJob", "TransformJobName", job(), InUse, "already exists ({arn})"),
+        ("CreateEndpointConfig", "EndpointConfigName", config(), Invalid, 'existing endpoint configuration "{arn}"'),
+        ("CreateEndpoint", "EndpointName", {"EndpointConfigName": "c"}, Invalid, 'already existing endpoint "{arn}"'),
+        ("CreateModelPackageGroup", "ModelPackageGroupName", {}, Invalid, "already exists: {arn}"),
+        ("CreateModelPackage", "ModelPackageName", package(), Invalid, "already exists: {arn}"),
+    ],
+)
+def test_names_that_differ_in_case_alone_are_one_name(api, operation, name, request_, error, words):
+    api.call("CreateModel", model())
+    api.call("CreateEndpointConfig", config())
+    tags = [{"Key": "of", "Value": "the first"}]
+    (arn,) = api.call(operation, request_ | {name: "Case-A", "Tags": tags}).values()
+    other = {name: "case-a", "Tags": [{"Key": "of", "Value": "the second"}]}
+    with pytest.raises(error, match=re.escape(words.format(arn=arn))):
+        api.call(operation, request_ | other)
+    assert api.call("ListTags", {"ResourceArn": arn})["Tags"] == tags
 
 
 def test_accounts_and_regions_do_not_see_each_other(api, cloud):

@@ -75,7 +75,7 @@ class Models:
         arn = scope.arn("model", name)
         containers = self._containers(scope, request)
         with self.store.lock:
-            if self.store.get("models", scope, name):
+            if self.store.find("models", scope, arn):
                 raise Invalid(f'Cannot create already existing model "{arn}".')
             record = {k: v for k, v in request.items() if k not in ("Tags", "PrimaryContainer", "Containers")}
             single = "PrimaryContainer" in request and len(containers) == 1
@@ -177,7 +177,7 @@ class TransformJobs:
                 f"Model {request['ModelName']} has an uncompressed ModelDataSource, which no transform job takes."
             )
         with self.store.lock:
-            if self.store.get("jobs", scope, name):
+            if self.store.find("jobs", scope, arn):
                 raise InUse(
                     "Job name must be unique within an AWS account and region, and a job with this name already "
                     f"exists ({arn})"

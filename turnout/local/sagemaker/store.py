@@ -61,7 +61,7 @@ class Store:
         return [(scope, record) for (scope, _), record in list(self._records[kind].items())]
 
     def find(self, kind: str, scope: Scope, arn: str) -> Any | None:
-        """Return the record behind an ARN."""
+        """Return the record behind an ARN. Names that differ in case alone have one ARN: only one of them can be."""
         member = RESOURCES[kind].arn
         return next((record for record in self.all(kind, scope) if record[member] == arn), None)
 

@@ -38,14 +38,14 @@ class HostingApi:
         arn = scope.arn("endpoint-config", name)
         kinds.check_config(request, lambda model: self._model(scope, model))
         with self.store.lock:
-            if self.store.get("endpoint_configs", scope, name):
+            if self.store.find("endpoint_configs", scope, arn):
                 raise Invalid(f'Cannot create already existing endpoint configuration "{arn}".')
             record = {k: v for k, v in request.items() if k != "Tags"}
             for variant in record["ProductionVariants"]:
                 variant.setdefault("InitialVariantWeight", 1.0)
             record.update(EndpointConfigArn=arn, CreationTime=time.time())
             self.store.put("endpoint_configs", scope, name, record)
-        self.store.tag(scope, arn, request.get("Tags"))
+            self.store.tag(scope, arn, request.get("Tags"))
         return {"EndpointConfigArn": arn}
 
     def describe_endpoint_config(self, scope: Scope, request: dict) -> dict:
