@@ -172,6 +172,7 @@ class Request:
     shared: dict[str, int] = field(default_factory=dict)  # place -> place of the same key, whose answer it gets
     upload: bool = False  # the payload was uploaded: how many instances it holds, only the answer says
     endpoint: str = ""  # who was asked: it must stay until it has answered
+    wire_format: str = ""  # how the model was asked and will answer; empty in records of before it was kept
 
     def to_item(self) -> Item:
         item: Item = {PK: REQUEST, SK: self.id}
@@ -181,6 +182,7 @@ class Request:
 
     @classmethod
     def from_item(cls, item: Item) -> Self:
+        item = {"wire_format": "", **item}
         values = {k: item[k] for k in cls.__dataclass_fields__ if k not in ("id", *_REQUEST_JSON)}
         values["expires_at"] = int(values["expires_at"])
         return cls(id=item[SK], **{name: json.loads(item[name]) for name in _REQUEST_JSON}, **values)

@@ -279,6 +279,7 @@ def _request(
         waits_until=format_moment(until),
         expires_at=int((until + KEEP).timestamp()),
         endpoint=later.endpoint,
+        wire_format=later.card.wire_format,
         **more,
     )
 
@@ -316,7 +317,7 @@ def _fetched(door: Door, later: Later, request: Request, size: int, scored_at: s
     others = request.known.keys() | request.shared.keys()
     wanted = [place for place in range(len(request.keys)) if str(place) not in others]
     try:
-        predictions = decode_answer(later.card, output, None if request.upload else len(wanted))
+        predictions = decode_answer(_card_of(later, request), output, None if request.upload else len(wanted))
     except NoPrediction as error:
         raise ModelFailed(f"the model's answer cannot be used: {error}") from error
     if size + BODY_BYTES * len(predictions) > READ_BYTES:
@@ -333,6 +334,11 @@ def _fetched(door: Door, later: Later, request: Request, size: int, scored_at: s
     for place, first in request.shared.items():
         outcomes[int(place)] = outcomes[first]
     return Answered(outcomes, several=request.several)
+
+
+def _card_of(later: Later, request: Request) -> ModelCard:
+    """Return the card with the wire format in which the request was asked: the model's may be another one by now."""
+    return replace(later.card, wire_format=request.wire_format or later.card.wire_format)
 
 
 def _prediction(door: Door, request: Request, key: Key | None, value: Any, scored_at: str) -> Prediction:

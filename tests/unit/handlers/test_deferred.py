@@ -1,6 +1,7 @@
 """Mode async, and hybrid that falls back to it: accepted with a place to look, answered there in every mode."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from handlers.contract import metrics
 from handlers.contract.errors import EndpointUnavailable, Throttled
 from handlers.contract.layout import REQUEST_ID
 from handlers.contract.modes import AVAILABLE
-from handlers.contract.records import Flight
+from handlers.contract.records import Flight, Request
 from handlers.logic.deferred import KEEP, READ_BYTES, URL_SECONDS
 from handlers.logic.families import INLINE_BYTES
 from tests.unit.handlers.fakes import event
@@ -212,6 +213,28 @@ class TestPolling:
         world = World("hybrid", **{**MODES["hybrid"], "fallback": "async"})
         accepted = world.post(ask())
         assert world.lookup(accepted.body["request"]).body["error"]["code"] == "unknown_key"
+
+    @pytest.mark.parametrize(
+        ("asked", "now", "output", "prediction"),
+        [("jsonlines", "csv", b'"1"\n', "1"), ("csv", "jsonlines", b"yes\n", "yes")],
+    )
+    def test_an_answer_is_read_as_the_model_was_asked_whatever_its_format_is_by_then(
+        self, world, asked, now, output, prediction
+    ):
+        world.card = replace(world.card, wire_format=asked)
+        accepted = world.post(ask())
+        world.queue.work(lambda body: output)
+        world.card = replace(world.card, wire_format=now)
+        answered = world.poll(accepted)
+        assert (answered.status, answered.body["prediction"]) == (200, prediction)
+
+    def test_a_record_of_before_formats_were_kept_is_read_as_the_card_says(self, world):
+        accepted = world.post(ask())
+        item = world.requests.get(accepted.body["request"]).to_item()
+        del item["wire_format"]
+        world.requests.put(Request.from_item(item))
+        world.queue.work()
+        assert world.poll(accepted).body["prediction"] == 1.5
 
     def test_an_answer_that_cannot_be_used_is_the_models_failure(self, world):
         accepted = world.post(ask())
