@@ -4,7 +4,7 @@ import os
 from functools import cache
 
 from handlers.adapters.card_store import load_card
-from handlers.adapters.clients import client
+from handlers.adapters.clients import FAST, client
 from handlers.adapters.cloudwatch_metrics import CloudWatchMetrics
 from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.s3_objects import S3Objects
@@ -25,7 +25,7 @@ def conclusion() -> Conclusion:
         bucket=env.data_bucket,
         objects=objects,
         records=RecordsTable(client("dynamodb"), env.table),
-        metric_sink=CloudWatchMetrics(client("cloudwatch"), stage=env.stage, model=env.model),
+        metric_sink=CloudWatchMetrics(client("cloudwatch", FAST), stage=env.stage, model=env.model),
         clock=utc_now,
     )
 

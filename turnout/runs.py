@@ -88,9 +88,10 @@ def follow(
 
 def require_success(followed: Followed) -> Followed:
     """Return `followed`, or raise RunFailed with the run's own words."""
-    if followed.status == "SUCCEEDED":
-        return followed
     run = followed.run
+    # A generation may be visible although its execution broke off before it could say so; the ledger knows.
+    if followed.status == "SUCCEEDED" or (run is not None and run.status == "succeeded"):
+        return followed
     what = f"Run {run.id} failed: {run.error}: {run.cause}" if run else f"The run ended {followed.status}."
     raise RunFailed(what, "The scores served before stay in place. See `turnout runs` and docs/runbook.md.")
 

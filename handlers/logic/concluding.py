@@ -56,6 +56,10 @@ class Conclusion:
         verify(prepared, published, event["packed"], receipts, self.mode)
         generation = self._recorded(run_id) or self._record(self._manifest(event, receipts))
         self._make_visible(generation)
+        return self._end(event, run, generation)
+
+    def _end(self, event: Conclude, run: Run | None, generation: Generation) -> Concluded:
+        """Count a run whose generation has been shown, and record that it succeeded."""
         now = self.clock()
         seconds = seconds_between(event["started_at"], now)
         # Metrics before the ledger: a retry in between counts twice, the other way round not at all.
@@ -70,19 +74,25 @@ class Conclusion:
             }
         )
         if run is not None:
-            report = _report(event, generation, seconds)
+            report = _report(event.get("prepared"), generation, seconds)
             ended = replace(run, status="succeeded", ended_at=format_moment(now), error=None, cause=None, report=report)
             self.records.put_run(ended)
-        return self._concluded(run_id, "succeeded")
+        return self._concluded(generation.id, "succeeded")
 
     def _fail(self, event: Conclude, run: Run | None) -> Concluded:
-        """Record a failure; also one that happened before the run had an id, of which only the metric tells."""
-        self.metric_sink.put({metrics.RUN_FAILED: 1})
+        """Record a failure; also one that happened before the run had an id, of which only the metric tells.
+
+        A run that readers have seen has not failed, though its last step could not say so: it ends as one that did.
+        """
         # A duplicate that fails must not mark the run of the execution that owns the slot.
-        if run is not None and run.execution == event["execution"]:
+        owner = run if run is not None and run.execution == event["execution"] else None
+        if owner is not None and (shown := self._shown(owner.id)) is not None:
+            return self._end(event, owner, shown)
+        self.metric_sink.put({metrics.RUN_FAILED: 1})
+        if owner is not None:
             self.records.put_run(
                 replace(
-                    run,
+                    owner,
                     status="failed",
                     ended_at=format_moment(self.clock()),
                     error=event.get("error") or "unknown",
@@ -91,6 +101,12 @@ class Conclusion:
                 )
             )
         return Concluded(run_id=event.get("run_id") or "", status="failed", visible=False)
+
+    def _shown(self, run_id: str) -> Generation | None:
+        """Return a run's generation if the pointer has come to it."""
+        pointer = self.records.pointer()
+        seen = (pointer.results, pointer.scores, pointer.previous_scores)
+        return self.records.generation(run_id) if run_id in seen else None
 
     def _concluded(self, run_id: str, status: str) -> Concluded:
         pointer = self.records.pointer()
@@ -194,14 +210,15 @@ class Conclusion:
 OUTCOMES = {"succeeded": Conclusion._succeed, "failed": Conclusion._fail}
 
 
-def _report(event: Conclude, generation: Generation, seconds: int) -> dict[str, Any]:
+def _report(prepared: Prepared | None, generation: Generation, seconds: int) -> dict[str, Any]:
+    """Return what the ledger tells of a run that succeeded; without `prepared` nothing of reasons and shards."""
+    of_input = {"reasons": prepared["reasons"], "shards": len(prepared["shards"])} if prepared else {}
     return {
         "rows_in": generation.rows_in,
         "rows_scored": generation.rows_scored,
         "rows_quarantined": generation.rows_quarantined,
         "rows_published": generation.rows_published,
-        "reasons": event["prepared"]["reasons"],
-        "shards": len(event["prepared"]["shards"]),
+        **of_input,
         "results_uri": generation.results_uri,
         "quarantine_uri": generation.quarantine_uri,
         "scored_at": generation.scored_at,

@@ -100,6 +100,11 @@ def test_a_failed_run_is_told_in_its_own_words():
         runs.require_success(runs.Followed("FAILED", failed, duplicate=False))
 
 
+def test_a_run_that_is_visible_has_succeeded_whatever_its_execution_says():
+    broken_off = runs.Followed("FAILED", RUN, duplicate=False)
+    assert runs.require_success(broken_off) is broken_off
+
+
 def test_a_manual_trigger_has_a_slot_and_an_id_of_its_own(monkeypatch):
     aws = FakeAws([])
     monkeypatch.setattr(runs.boto3, "client", aws.client)

@@ -3,7 +3,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
+from handlers.adapters.cloudwatch_metrics import CloudWatchMetrics
 from handlers.contract import layout, metrics
 from handlers.contract.card import Quality
 from handlers.contract.errors import QualityFailed, VerificationFailed
@@ -157,6 +159,35 @@ class TestSuccess:
         assert world.records.current == untouched.records.current
         assert world.records.generations == untouched.records.generations
         assert world.records.runs == untouched.records.runs
+
+    @pytest.mark.parametrize(
+        "error", [EndpointConnectionError(endpoint_url="u"), ClientError({"Error": {"Code": "InternalFailure"}}, "Put")]
+    )
+    def test_what_cloudwatch_does_not_take_is_counted_by_the_log_and_fails_no_run(self, capsys, error):
+        class Broken:
+            calls = 0
+
+            def put_metric_data(self, **arguments):
+                self.calls += 1
+                if self.calls <= 5:
+                    raise error
+
+        world, broken = World(), Broken()
+        world.conclusion = replace(world.conclusion, metric_sink=CloudWatchMetrics(broken, stage="dev", model="m"))
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert (world.records.runs[RUN].status, broken.calls) == ("succeeded", 1)
+        line = json.loads(capsys.readouterr().out)
+        counted = [metric["Name"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+        assert (line["Stage"], line["Model"], line["level"]) == ("dev", "m", "WARNING")
+        assert {name: line[name] for name in counted} == {
+            metrics.RUN_SUCCEEDED: 1,
+            metrics.ROWS_IN: 10,
+            metrics.ROWS_SCORED: 8,
+            metrics.ROWS_QUARANTINED: 2,
+            metrics.ROWS_PUBLISHED: 8,
+            metrics.RUN_SECONDS: 600,
+        }
+        assert type(error).__name__ in line["cause"]
 
     def test_a_generation_older_than_the_visible_one_stays_invisible(self):
         world = World()
@@ -407,6 +438,45 @@ class TestFailure:
         assert world.conclude(event("conclude_failed_lambda"))["status"] == "succeeded"
         assert world.records.runs[RUN].status == "succeeded"
         assert len(world.metrics.sent) == 1
+
+    @pytest.mark.parametrize("breaks", ["metrics", "ledger"])
+    @pytest.mark.parametrize("mode", [ServingMode.PRECOMPUTE, ServingMode.BATCH])
+    def test_a_visible_run_that_could_not_say_so_is_not_recorded_as_failed(self, breaks, mode):
+        world = World(mode)
+        if mode is ServingMode.BATCH:
+            world.event["packed"] = world.event["prepared"]["partitions"] = []
+        target, name = (world.metrics, "put") if breaks == "metrics" else (world.records, "put_run")
+        sound = getattr(target, name)
+        setattr(target, name, None)
+        for _ in range(5):  # the step and its retries
+            with pytest.raises(TypeError):
+                world.conclude()
+        setattr(target, name, sound)
+        world.metrics.sent.clear()
+        said = event("conclude_failed_lambda", error="TypeError", cause="gone")
+        assert world.conclude(said) == {"run_id": RUN, "status": "succeeded", "visible": True}
+        run = world.records.runs[RUN]
+        assert (run.status, run.error, run.report["rows_scored"], run.report["seconds"]) == ("succeeded", None, 8, 600)
+        assert [values[metrics.RUN_SUCCEEDED] for values in world.metrics.sent] == [1]
+
+    def test_a_run_that_was_seen_and_rolled_back_before_it_could_say_so_is_not_recorded_as_failed(self):
+        world = World()
+        sound, world.records.put_run = world.records.put_run, None
+        with pytest.raises(TypeError):
+            world.conclude()
+        world.records.put_run = sound
+        world.records.current = replace(roll_back(world.records.current), results="newer")
+        said = world.conclude(event("conclude_failed_lambda"))
+        assert said == {"run_id": RUN, "status": "succeeded", "visible": False}
+        assert world.records.runs[RUN].status == "succeeded"
+
+    def test_a_generation_that_never_came_before_readers_is_of_a_failed_run(self):
+        world = World()
+        world.records.move_pointer = lambda to, expected_revision: False
+        with pytest.raises(PointerContended):
+            world.conclude()
+        assert world.conclude(event("conclude_failed_lambda"))["status"] == "failed"
+        assert world.records.runs[RUN].status == "failed"
 
     def test_a_run_that_failed_and_is_redriven_can_still_succeed(self):
         world = World()
