@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from handlers.contract.card import WireFormat
 from handlers.contract.errors import IncompleteOutput
 from handlers.logic.feature_checks import shown
-from handlers.logic.rows import NoPrediction, refuse_constant, scalar
+from handlers.logic.rows import NoPrediction, parsed, scalar, usable
 from handlers.logic.sharding import KEY, ROW
 
 Answer = tuple[int, Any]
@@ -41,7 +41,7 @@ def join(sidecar: pa.Table, output: bytes, wire: WireFormat, where: str) -> list
 
     Raises IncompleteOutput, with counts and examples, for rows that are missing, doubled or unknown and for
     records without a prediction. NaN, infinities, null and empty are no predictions: JSON has no such numbers,
-    and a caller could not tell an unanswered row from an answer.
+    and a caller could not tell an unanswered row from an answer. Nor are numbers that no double holds.
     """
     rows = sidecar[ROW].to_pylist()
     answers = ANSWERS[wire](output, rows, where)
@@ -191,11 +191,11 @@ def _json_records(text: str) -> Iterable[str]:
 
 
 def _json_answer(line: str) -> Answer:
-    record = json.loads(line, parse_constant=refuse_constant)
+    record = parsed(line)
     row, prediction = record[ROW], record["SageMakerOutput"]
-    if type(row) is not int or prediction is None:
+    if type(row) is not int:
         raise NoPrediction("it holds no prediction for a row")
-    return row, prediction
+    return row, usable(prediction, line)
 
 
 #: Wire format -> what reads (row number, prediction) from output, given the rows that were sent and the output's place.

@@ -113,7 +113,7 @@ def drift(new: Profile, old: Profile) -> float | None:
 
 def mean_shift(new: Profile, old: Profile) -> float | None:
     """Return how far the mean moved, in the old predictions' standard deviations; None where they had none."""
-    if not new.numbers or not old.numbers:
+    if not new.numbers or not old.numbers or not math.isfinite(old.numbers.deviation):
         return None
     # Below a millionth of the values themselves a deviation is rounding.
     if old.numbers.deviation <= 1e-6 * max(abs(old.numbers.smallest), abs(old.numbers.largest)):

@@ -1,5 +1,6 @@
 """May a generation be seen? Its predictions against what the card asks for, and against the visible generation's."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def faults(quality: Quality, new: Generation, visible: Generation | None) -> lis
 
     `visible` is the generation that lookups read now, None for the first one, which has to stand for itself.
     """
-    found = list(_constant(quality, new, visible))
+    found = [*_infinite(new), *_constant(quality, new, visible)]
     if visible is None:
         return found
     found += _types(new, visible)
@@ -63,6 +64,13 @@ def faults(quality: Quality, new: Generation, visible: Generation | None) -> lis
         if new.rows_scored >= ENOUGH and (compared.same_version or quality.across_versions):
             found += _drift(quality, compared)
     return found
+
+
+def _infinite(new: Generation) -> Iterator[str]:
+    """Nothing compares with a mean that is no number: every limit would hold."""
+    numbers = Profile.from_body(new.profile).numbers if new.profile else None
+    if numbers is not None and not (math.isfinite(numbers.mean) and math.isfinite(numbers.deviation)):
+        yield f"the mean of the predictions is {numbers.mean:g}, their standard deviation {numbers.deviation:g}"
 
 
 def _constant(quality: Quality, new: Generation, visible: Generation | None) -> Iterator[str]:
@@ -107,7 +115,7 @@ def _drift(quality: Quality, compared: Comparison) -> Iterator[str]:
     ]
     for setting, value, sentence, form in limits:
         limit = getattr(quality, setting)
-        if value is not None and limit is not None and value > limit:
+        if value is not None and limit is not None and not value <= limit:  # NaN is within no limit
             allowed = form.format(limit)
             yield (
                 f"{sentence.format(value)} against generation {compared.against}, {allowed} are allowed"

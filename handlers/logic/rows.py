@@ -22,6 +22,7 @@ from handlers.logic.feature_checks import CONVERT, typed_key
 _NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NOT_FINITE = {"nan", "inf", "infinity"}
+_TOO_DEEP = "an answer is nested too deeply"
 
 Key = str | int | None
 
@@ -139,19 +140,61 @@ def _json_predictions(text: str, count: int | None) -> list[Any]:
 
 
 def _json_prediction(line: str) -> Any:
+    return usable(parsed(line), line)
+
+
+def parsed(line: str) -> Any:
+    """Return the JSON in a line of an answer. Raises NoPrediction."""
     try:
-        prediction = json.loads(line, parse_constant=refuse_constant)
+        return _DECODER.decode(line)
+    except NoPrediction:
+        raise
     except RecursionError as error:
-        raise NoPrediction("an answer is nested too deeply") from error
+        raise NoPrediction(_TOO_DEEP) from error
     except ValueError as error:
         raise NoPrediction(f"an answer is not JSON: {error}") from error
+
+
+def usable(prediction: Any, line: str) -> Any:
+    """Return a prediction that was parsed from a line. Raises NoPrediction for what readers could not be given.
+
+    null is no answer, a number beyond every double would be infinite, and half of a surrogate pair is in no UTF-8.
+    """
     if prediction is None:
         raise NoPrediction("null is not a prediction")
+    try:
+        is_finite = _is_finite(prediction)
+        if "\\u" in line:
+            json.dumps(prediction, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise NoPrediction(_TOO_DEEP) from error
+    except UnicodeEncodeError as error:
+        raise NoPrediction("it has half of a surrogate pair, which is no text") from error
+    if not is_finite:
+        raise NoPrediction("it has a number that is larger than any double")
     return prediction
 
 
-def refuse_constant(name: str) -> Any:
+def _is_finite(value: Any) -> bool:
+    """Return whether doubles hold all numbers of a JSON value, however deep they are. It was parsed: it is no cycle."""
+    if type(value) is float:
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    try:
+        return all(map(math.isfinite, value)) if isinstance(value, list) else math.isfinite(value)
+    except OverflowError:
+        return False
+    except TypeError:  # a text, or a list that holds more than numbers
+        return not isinstance(value, list) or all(map(_is_finite, value))
+
+
+def _refuse_constant(name: str) -> Any:
     raise NoPrediction(f"{name} is not JSON")
+
+
+#: Made once: `json.loads` with an argument makes one for each line, which takes longer than reading it.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True)

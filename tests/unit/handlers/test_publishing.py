@@ -52,6 +52,15 @@ class TestJoin:
         ]
         assert json_join("\n".join(lines)) == [("a", "yes"), ("b", [0.1, {"b": None}]), ("d", False)]
 
+    @pytest.mark.parametrize(
+        ("answer", "value"),
+        [("1e308", 1e308), ("9" * 308, int("9" * 308)), (r'"\ud83d\ude00"', "😀"), ("[[], null]", [[], None])],
+    )
+    def test_what_a_double_and_utf_8_can_hold_is_a_prediction(self, answer, value):
+        table = pa.table({"row": [1], "key": ["a"]})
+        line = f'{{"row":1,"SageMakerOutput":{answer}}}'.encode()
+        assert join(table, line, "jsonlines", "out") == [("a", value)]
+
     def test_line_separators_of_unicode_do_not_cut_a_json_line(self):
         assert json_join(
             '{"row":1,"SageMakerOutput":"a\u2028b\x85c"}\n{"row":2,"SageMakerOutput":1}\n{"row":4,"SageMakerOutput":1}\n'
@@ -78,9 +87,23 @@ class TestJoin:
         with pytest.raises(IncompleteOutput, match="out: 1 lines hold no prediction; first: line 2"):
             csv_join(f"1,0.1\n2,{answer}\n4,0.4\n")
 
-    @pytest.mark.parametrize("answer", ["NaN", "[Infinity]", "null"])
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            *("NaN", "[Infinity]", "null", "1e999", "[0.5, 1e999]", '["a", -1e999]', '{"p": {"q": [1e999]}}'),
+            *(
+                "9" * 400,
+                f"[{'9' * 400}]",
+                "9" * 5_000,
+                r'"\ud800"',
+                r'{"\udfff": 1}',
+                "[" * 600 + "]" * 600,
+                "[" * 100_000,
+            ),
+        ],
+    )
     def test_nor_is_it_in_json_lines(self, answer):
-        with pytest.raises(IncompleteOutput, match="1 lines hold no prediction"):
+        with pytest.raises(IncompleteOutput, match="1 lines hold no prediction; first: line 2"):
             json_join(
                 '{"row":1,"SageMakerOutput":1}\n{"row":2,"SageMakerOutput":%s}\n{"row":4,"SageMakerOutput":1}' % answer  # noqa: UP031
             )

@@ -1,11 +1,13 @@
 """What keeps a generation invisible, and what does not."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from handlers.contract.card import Quality
 from handlers.contract.records import Generation
+from handlers.logic import quality
 from handlers.logic.profiling import profile_of
 from handlers.logic.quality import ENOUGH, compare, faults
 
@@ -74,6 +76,22 @@ def test_a_mean_far_away_is_told_in_deviations():
         "the mean moved by 171.30 standard deviations against generation old, 10 are allowed (quality.max_mean_shift)"
     )
     assert found([score * 100 for score in SCORES], SCORES, Quality(max_mean_shift=None)) == []
+
+
+@pytest.mark.parametrize("quality", [DEFAULT, Quality(max_mean_shift=None)])
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("visible", [None, SCORES, [math.inf, *SCORES]])
+def test_a_mean_that_is_no_number_is_within_no_limit(odd, visible, quality):
+    assert found([odd, *SCORES], visible, quality)[0].startswith("the mean of the predictions is ")
+
+
+def test_what_follows_a_generation_without_a_mean_is_not_held_to_it():
+    assert found(SCORES, [math.inf, *SCORES]) == []
+
+
+def test_a_shift_that_is_no_number_is_beyond_the_limit(monkeypatch):
+    monkeypatch.setattr(quality, "mean_shift", lambda new, old: math.nan)
+    assert found(SCORES, SCORES)[0].startswith("the mean moved by nan standard deviations")
 
 
 def test_drift_is_looked_at_where_a_limit_is_set():

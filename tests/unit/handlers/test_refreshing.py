@@ -79,6 +79,13 @@ class FakeBacklog:
         self.letters.append((message.id, error.code))
 
 
+class BeyondDoubles:
+    """Answers what JSON can write and no double holds where x is 4, else 0.5."""
+
+    def invoke(self, body, content_type):
+        return b"".join(b"1e999\n" if json.loads(line)["x"] == 4 else b"0.5\n" for line in body.splitlines())
+
+
 class Office:
     """A desk with everything around it in memory, and messages as SQS would number them."""
 
@@ -340,6 +347,12 @@ class TestPoison:
         assert len(office.endpoint.bodies) <= 15
         assert "k13" not in json.dumps(done.rejected)
         assert done.rejected[0]["event"] == "e14"
+
+    def test_a_prediction_larger_than_any_double_is_its_own_events_fault(self, office):
+        model = card(Feature("x"), wire_format="jsonlines", retention_seconds=86_400)
+        office.desk = replace(office.desk, card=model, endpoint=BeyondDoubles())
+        done = office.refresh(office.event("good", 2.0), office.event("bad", 4.0))
+        assert (counts(done), office.predictions()) == ((1, 0, 1, 0), {"good": 0.5})
 
     def test_more_than_the_endpoint_takes_at_once_goes_in_parts(self, office):
         office.desk = replace(office.desk, family=replace(FAMILIES["realtime"], payload_bytes=10))

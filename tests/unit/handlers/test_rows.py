@@ -174,6 +174,10 @@ class TestAnswers:
             ("jsonlines", b"1\nnull\n", "null is not a prediction"),
             ("jsonlines", b"1\n{\n", "is not JSON"),
             ("jsonlines", b"1\n" + b"[" * 100_000, "nested too deeply"),
+            ("jsonlines", b"1\n[1, 1e999]\n", "larger than any double"),
+            ("jsonlines", b"1\n" + b"9" * 400, "larger than any double"),
+            ("jsonlines", b'1\n"\\ud800"\n', "half of a surrogate pair"),
+            ("csv", b"1\n-1e999\n", "is not a prediction"),
         ],
     )
     def test_an_answer_that_is_not_one_prediction_per_row_says_so(self, wire, body, says):
