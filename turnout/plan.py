@@ -271,8 +271,8 @@ def workload(spec: ModelSpec, now: Situation, requests: int | None) -> Workload:
         figures["requests"], origins["requests"] = requests, "as given"
     elif now.recent is not None and now.recent.requests:
         figures["requests"], origins["requests"] = now.recent.a_month, f"counted over {now.recent.days} days"
-    if now.recent is not None and now.recent.coverage is not None:
-        figures["covered"], origins["covered"] = now.recent.coverage, "measured"
+    if now.recent is not None and now.mode is not None and (covered := now.recent.coverage(now.mode)) is not None:
+        figures["covered"], origins["covered"] = covered, "measured"
     if now.rows is not None:
         figures["entities"], origins["entities"] = now.rows, "newest generation"
     if now.run_minutes is not None:

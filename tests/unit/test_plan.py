@@ -22,6 +22,7 @@ DEV, PROD = STAGES["dev"], STAGES["prod"]
 WEEK = Recent(requests=1000, hits=973, misses=27)
 SAMPLED = Recent(requests=1000, keyless=0, sampled=100, sampled_known=100, generation="g7")
 LOOKED_UP = Recent(requests=1000, hits=1000, keyless=0)
+EARLIER_LOOKUPS = Recent(requests=1000, hits=600, keyless=0)
 
 
 def spec(mode, name="churn", **settings):
@@ -269,7 +270,10 @@ def test_what_was_measured_stands_in_for_what_is_assumed():
         ("hybrid", "precompute", LOOKED_UP, False),
         ("hybrid", "precompute", Recent(requests=1000, hits=500), True),
         ("realtime", "precompute", SAMPLED, True),  # the gate sees no keys, and would refuse
-        ("realtime", "precompute", Recent(requests=1000, keyless=900, sampled=10, sampled_known=10), True),
+        ("realtime", "precompute", Recent(requests=1000, keyless=900, sampled=100, sampled_known=100), True),
+        ("realtime", "precompute", EARLIER_LOOKUPS, True),
+        ("async", "precompute", LOOKED_UP, True),
+        ("hybrid", "precompute", EARLIER_LOOKUPS, True),
         ("realtime", "precompute", Recent(requests=5), True),
         ("realtime", "precompute", Recent(), False),
         ("realtime", "precompute", None, True),
@@ -286,6 +290,15 @@ def test_taking_answers_away_needs_an_acknowledgement(before, after, recent, ref
     acknowledged = planned(before, after, recent, acknowledge=["lost-answers"])
     assert acknowledged.refusal is None
     assert "remove it after the deploy" in " ".join(acknowledged.notes)
+
+
+@pytest.mark.parametrize("before", ["realtime", "hybrid"])
+def test_lookups_of_an_earlier_mode_are_not_taken_for_all_requests(before):
+    plan = planned(before, "precompute", EARLIER_LOOKUPS)
+    assert "100 %" not in text(plan)
+    assert plan.notice.sentence.startswith("Nothing tells how many")
+    assert "nobody can tell how many of the requests" in plan.refusal
+    assert not any("measured" in note for note in plan.workload.notes)
 
 
 def test_what_is_not_deployed_loses_nothing():

@@ -81,12 +81,17 @@ CALLERS: dict[ServingMode, Callers] = {
 _FALLBACK = {"realtime": Outcome.LIVE, "serverless": Outcome.LIVE, "async": Outcome.LATER}
 
 
+#: Logged keys below which a sample tells nothing.
+FEW = 30
+
+
 @dataclass(frozen=True)
 class Recent:
     """A model's traffic of the last `days`, as its front door counted and logged it.
 
     `hits` and `misses` count lookups, `keyless` predictions without a key, None where the front door did not count them
-    yet; `sampled` counts logged keys, `sampled_known` those that the generation has.
+    yet; all of them in whatever modes there were. `sampled` counts keys that the mode in force has logged, and
+    `sampled_known` those of them that the generation has.
     """
 
     days: int = RECENT_DAYS
@@ -103,38 +108,41 @@ class Recent:
     def counts(self) -> Counts:
         return Counts(self.requests, self.hits, self.misses, self.keyless)
 
-    @property
-    def keyless_share(self) -> float | None:
+    def counted(self, mode: ServingMode) -> bool:
+        """Say whether the counts tell whose key has a score: `mode` is in force and looks up all that it is asked."""
+        return CALLERS[mode].looks_up and self.hits + self.misses > 0 and self.counts.complete
+
+    def keyless_share(self, mode: ServingMode) -> float | None:
         """Return the share of requests without a key; None where nothing tells."""
-        lookups, without = self.hits + self.misses, self.counts.without_key
+        lookups, without = self.hits + self.misses if CALLERS[mode].looks_up else 0, self.counts.without_key
         if self.keyless is None and not lookups:
             return None
         return without / max(self.requests, lookups + without, 1)
 
-    @property
-    def known_keys(self) -> float | None:
+    def known_keys(self, mode: ServingMode) -> float | None:
         """Return the share of keys, of those that were asked about, that the generation has; None where nothing tells.
 
-        The sample is newer knowledge than the counts: it is compared with the generation that is visible now.
+        A few keys tell nothing: of one that has a score nobody should conclude that all have.
         """
-        if self.sampled:
-            return self.sampled_known / self.sampled
-        lookups = self.hits + self.misses
-        return self.hits / lookups if lookups else None
+        if self.counted(mode):
+            return self.hits / (self.hits + self.misses)
+        return self.sampled_known / self.sampled if self.sampled >= FEW else None
 
-    @property
-    def shares(self) -> tuple[float, float, float] | None:
-        """Return the shares of requests whose key the generation has, whose key it lacks, and that have no key."""
-        keyless, known = self.keyless_share, self.known_keys
+    def shares(self, mode: ServingMode) -> tuple[float, float, float] | None:
+        """Return the shares of requests whose key the generation has, whose key it lacks, and that have no key.
+
+        `mode` is in force; None where nothing tells.
+        """
+        keyless, known = self.keyless_share(mode), self.known_keys(mode)
         if keyless is None or (known is None and keyless < 1):
             return None
         known = known or 0.0
         return (1 - keyless) * known, (1 - keyless) * (1 - known), keyless
 
-    @property
-    def coverage(self) -> float | None:
+    def coverage(self, mode: ServingMode) -> float | None:
         """Return the share of requests whose key the generation has; None where nothing tells."""
-        return self.shares[0] if self.shares else None
+        shares = self.shares(mode)
+        return shares[0] if shares else None
 
     @property
     def a_month(self) -> int:
@@ -180,9 +188,9 @@ def notice(
         return Notice("What clients asked for of late is not known.", "", changed, lost)
     if not recent.requests:
         return Notice(f"No requests in the last {recent.days} days: nobody would notice.", "the front door", 0.0, 0.0)
-    groups = _groups(now, then, recent.shares)
+    groups = _groups(now, then, recent.shares(before))
     asked = f"the last {recent.days} days' {recent.requests:,} requests"
-    basis = _basis(recent)
+    basis = _basis(recent, before)
     if groups is None:
         sentence = (
             f"Nothing tells how many of {asked} had a key in the newest generation: other keys would get "
@@ -252,14 +260,18 @@ def percent(share: float) -> str:
     return f"{shown:.1f} %"
 
 
-def _basis(recent: Recent) -> str:
-    if recent.sampled:
-        return f"a sample of {recent.sampled:,} logged keys against generation {recent.generation}{_keyless(recent)}"
-    if recent.hits + recent.misses:
+def _basis(recent: Recent, mode: ServingMode) -> str:
+    if recent.counted(mode):
         return f"{recent.hits:,} hits and {recent.misses:,} misses that the front door counted{_keyless(recent)}"
-    if recent.obstacle:
-        return f"the front door's count of requests; {recent.obstacle}"
-    return "the front door's count of requests; no lookup was counted and no key logged"
+    if recent.sampled >= FEW:
+        return f"a sample of {recent.sampled:,} logged keys against generation {recent.generation}{_keyless(recent)}"
+    return f"the front door's count of requests; {recent.obstacle or _too_few(recent.sampled, mode)}"
+
+
+def _too_few(sampled: int, mode: ServingMode) -> str:
+    if not sampled:
+        return "no logged key was compared with a generation"
+    return f"only {sampled} logged key{'s' if sampled > 1 else ''} of mode {mode}, too few to tell"
 
 
 def _keyless(recent: Recent) -> str:

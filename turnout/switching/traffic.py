@@ -12,9 +12,10 @@ import boto3
 from handlers.adapters.front_door_counts import FrontDoorCounts
 from handlers.contract.answering import RECENT_DAYS
 from handlers.contract.key_hash import key_hash
+from handlers.contract.modes import ServingMode
 from handlers.contract.records import Generation
 from turnout.deployed import Model
-from turnout.switching.clients import Recent
+from turnout.switching.clients import FEW, Recent
 
 LINES_A_DAY = 200  # of the log, each day's first
 PAGES_A_DAY = 20  # CloudWatch may return empty pages; beyond these the day counts as quiet
@@ -26,21 +27,21 @@ class UnreadableGeneration(ValueError):
 
 
 def recent(model: Model, key_column: str, *, now: datetime, days: int = RECENT_DAYS) -> Recent:
-    """Return the model's traffic of the last days. Logged keys are compared with the newest generation only where too
-    few requests were lookups for the counts to tell.
+    """Return the model's traffic of the last days. Keys that the mode in force has logged are compared with the newest
+    generation unless the counts tell: what an earlier mode was asked tells nothing of those who ask now.
     """
     counts = FrontDoorCounts(boto3.client("cloudwatch"), stage=model.stage, model=model.name).counts(now, days)
     found = Recent(days, counts.requests, counts.hits, counts.misses, counts.keyless)
-    if not found.requests or found.hits + found.misses >= found.requests / 2:
+    if not found.requests or found.counted(ServingMode(model.mode)):
         return found
     pointer = model.pointer()
     generation = model.generation(pointer.scores or pointer.results)
     if generation is None or generation.rows_scored > MOST_KEYS:
         return found
-    start = now - timedelta(days=days)
-    sample = list(logged(boto3.client("logs"), log_group(boto3.client("lambda"), model.front_door), start, days))
-    if not sample:
-        return found
+    start, group = now - timedelta(days=days), log_group(boto3.client("lambda"), model.front_door)
+    sample = list(logged(boto3.client("logs"), group, start, days, mode=model.mode))
+    if len(sample) < FEW:
+        return replace(found, sampled=len(sample))
     try:
         known = known_of(set(sample), model.name, keys(boto3.client("s3"), generation, key_column))
     except UnreadableGeneration as error:
@@ -70,23 +71,25 @@ def log_group(functions: Any, function: str) -> str:
     return configuration.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
 
 
-def logged(logs: Any, group: str, start: datetime, days: int) -> Iterator[str]:
-    """Yield hashes of the keys that were asked for: each day's first LINES_A_DAY, so that no day outweighs another."""
+def logged(logs: Any, group: str, start: datetime, days: int, *, mode: str | None = None) -> Iterator[str]:
+    """Yield hashes of the keys that were asked for, of one mode or of any: each day's first LINES_A_DAY, so that no day
+    outweighs another.
+    """
     for day in range(days):
         begin = start + timedelta(days=day)
         taken = 0
-        for event in _events(logs, group, begin, begin + timedelta(days=1)):
-            for each in _hashes(event["message"]):
+        for event in _events(logs, group, begin, begin + timedelta(days=1), mode):
+            for each in _hashes(event["message"], mode):
                 taken += 1
                 yield each
             if taken >= LINES_A_DAY:
                 break
 
 
-def _events(logs: Any, group: str, begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+def _events(logs: Any, group: str, begin: datetime, end: datetime, mode: str | None) -> Iterator[dict[str, Any]]:
     request = {
         "logGroupName": group,
-        "filterPattern": '{ $.key_hash = "*" }',
+        "filterPattern": f'{{ ($.key_hash = "*") && ($.mode = "{mode}") }}' if mode else '{ $.key_hash = "*" }',
         "startTime": int(begin.timestamp() * 1000),
         "endTime": int(end.timestamp() * 1000),
         "limit": LINES_A_DAY,
@@ -99,13 +102,18 @@ def _events(logs: Any, group: str, begin: datetime, end: datetime) -> Iterator[d
         request["nextToken"] = page["nextToken"]
 
 
-def _hashes(message: str) -> Iterable[str]:
-    """Return the key hashes in a log line: one, several, or none where the line is not one of ours."""
+def _hashes(message: str, mode: str | None) -> Iterable[str]:
+    """Return the key hashes in a log line: one, several, or none where the line is not one of ours, or another mode's.
+
+    The local cloud takes every line for one that the pattern finds.
+    """
     try:
         line = json.loads(message)
     except ValueError:
         return ()
-    found = line.get("key_hash") if isinstance(line, dict) else None
+    if not isinstance(line, dict) or (mode and line.get("mode") != mode):
+        return ()
+    found = line.get("key_hash")
     return found if isinstance(found, list) else [found] if found else ()
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from handlers.contract.answering import ANSWERS, ASKS_THE_MODEL, Counts
+from handlers.contract.answering import ANSWERS, ASKS_THE_MODEL, LOOKS_UP, Counts
 from handlers.contract.errors import PERMANENT_RUN_ERRORS
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.logic import gating
@@ -116,6 +116,7 @@ LOSSES = {
     "a prediction without a key": Counts(requests=500, hits=499, misses=0, keyless=1),
     "what an older front door did not tell apart": Counts(requests=500, hits=499, misses=0),
     "live requests, of which no count says whose key has a score": Counts(requests=500, keyless=0),
+    "a few lookups among live requests": Counts(requests=500, hits=10, keyless=0),
 }
 TO_LOOKUPS = {"Mode": "precompute", "Endpoint": ""}
 
@@ -128,16 +129,34 @@ def test_a_switch_that_takes_the_model_away_must_be_acknowledged(world, old, cou
     state, reason = verdict(world.look(world.asked(old={"Mode": old}, **TO_LOOKUPS)))
     assert (state, "write `acknowledge: [lost-answers]`" in reason) == ("failed", True)
     assert "it got 500 requests: " in reason
-    assert (f"{counts.hits} keys had a score, {counts.misses} had none" in reason) is bool(counts.hits)
+    found = f"{counts.hits} keys had a score, {counts.misses} had none"
+    assert (found in reason) is (LOOKS_UP[old] and counts.hits > 0), "hits of an earlier mode say nothing here"
     said = world.look(world.asked(old={"Mode": old}, LostAnswersAcknowledged="true", **TO_LOOKUPS))
     assert said["state"] == "proved"
 
 
-@pytest.mark.parametrize("counts", [QUIET, COVERED], ids=["nobody asked", "every key had a score"])
-def test_a_switch_to_lookups_that_takes_nothing_needs_no_word(world, counts):
+@pytest.mark.parametrize("old", ["realtime", "serverless", "async"])
+@pytest.mark.parametrize("counts", [COVERED, Counts(requests=500, hits=90_000, keyless=0)], ids=["as many", "more"])
+def test_hits_of_an_earlier_mode_excuse_no_live_request(world, old, counts):
+    """A request may look many keys up, so not even more hits than requests show that none of these was live."""
     world.show()
     world.traffic.counted = counts
-    assert world.look(world.asked(old={"Mode": "hybrid"}, **TO_LOOKUPS))["state"] == "proved"
+    state, reason = verdict(world.look(world.asked(old={"Mode": old}, **TO_LOOKUPS)))
+    assert (state, f"mode {old} looks no key up" in reason) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "counts"),
+    [
+        ("hybrid", COVERED),
+        ("hybrid", Counts(requests=500, hits=1_500, keyless=0)),
+        *((old, QUIET) for old in ("hybrid", "realtime", "serverless", "async")),
+    ],
+)
+def test_a_switch_to_lookups_that_takes_nothing_needs_no_word(world, old, counts):
+    world.show()
+    world.traffic.counted = counts
+    assert world.look(world.asked(old={"Mode": old}, **TO_LOOKUPS))["state"] == "proved"
 
 
 @pytest.mark.parametrize("old", ["batch", "precompute"])
@@ -154,7 +173,8 @@ def test_counts_are_read_once_however_long_the_proof_takes(world):
 
 
 def test_the_tables_of_who_is_answered_agree():
-    assert ANSWERS.keys() == ASKS_THE_MODEL.keys() == set(ServingMode)
+    assert ANSWERS.keys() == ASKS_THE_MODEL.keys() == LOOKS_UP.keys() == set(ServingMode)
+    assert all(ANSWERS[mode] for mode, looks_up in LOOKS_UP.items() if looks_up)
     assert all(ANSWERS[mode] for mode, asks in ASKS_THE_MODEL.items() if asks)
 
 

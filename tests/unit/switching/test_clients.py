@@ -1,5 +1,7 @@
 """What clients would notice: shares of the recent past, in numbers that were worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from handlers.contract.modes import ServingMode
@@ -60,7 +62,7 @@ def test_another_endpoint_gives_the_same_answers():
 
 def test_hybrid_answers_misses_as_its_fallback_does():
     assert "2.7 % had another key and would get 202" in told(P, H, fallback="async").sentence
-    assert told(A, H, fallback="async").changed == pytest.approx(0.973)
+    assert told(A, H, SAMPLED, fallback="async").changed == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(("before", "after"), pairs())
@@ -78,7 +80,7 @@ def test_what_nobody_could_look_up_is_not_made_up(before, after):
 
 
 #: Nine of ten requests carry no key; every key that was logged has a score.
-MOSTLY_KEYLESS = Recent(requests=1000, keyless=900, sampled=10, sampled_known=10, generation="g7")
+MOSTLY_KEYLESS = Recent(requests=1000, keyless=900, sampled=40, sampled_known=40, generation="g7")
 
 
 def test_requests_without_a_key_lose_their_answers_to_lookups():
@@ -89,7 +91,7 @@ def test_requests_without_a_key_lose_their_answers_to_lookups():
         "newest generation instead of a live prediction (given features); 90.0 % had no key and would get 400 bad_key "
         "instead of a live prediction (given features). `hybrid` would serve those for $3.10 a month."
     )
-    assert said.basis == "a sample of 10 logged keys against generation g7, and 900 predictions without a key"
+    assert said.basis == "a sample of 40 logged keys against generation g7, and 900 predictions without a key"
 
 
 def test_what_was_no_lookup_in_hybrid_had_no_key():
@@ -101,16 +103,16 @@ def test_what_was_no_lookup_in_hybrid_had_no_key():
 
 def test_without_any_key_nothing_has_to_be_known_of_the_generation():
     assert told(R, P, Recent(requests=10, keyless=10)).lost == 1
-    assert Recent(requests=10, keyless=10).coverage == 0
+    assert Recent(requests=10, keyless=10).coverage(R) == 0
 
 
 def test_several_predictions_a_request_are_not_taken_for_more_than_all():
     many = Recent(requests=10, hits=60, misses=20, keyless=20)
-    assert (many.keyless_share, many.coverage) == (pytest.approx(0.2), pytest.approx(0.6))
+    assert (many.keyless_share(H), many.coverage(H)) == (pytest.approx(0.2), pytest.approx(0.6))
 
 
 def test_hybrid_answers_requests_without_a_key_as_its_fallback_does():
-    said = told(P, H, MOSTLY_KEYLESS)
+    said = told(P, H, replace(MOSTLY_KEYLESS, hits=100))
     assert said.lost == 0
     assert "90.0 % had no key and would get a live prediction (given features) instead of 400 bad_key" in said.sentence
 
@@ -130,11 +132,37 @@ def test_unknown_coverage_is_said():
     assert told(R, P, keyed).lost is None, "how many carried no key at all, that front door did not count"
 
 
-def test_a_sample_is_newer_knowledge_than_the_counts():
-    both = Recent(requests=10, hits=1, misses=9, sampled=4, sampled_known=3)
-    assert both.coverage == 0.75
-    assert Recent(requests=10, hits=1, misses=9).coverage == 0.1
-    assert Recent(requests=10).coverage is None
+@pytest.mark.parametrize("mode", [R, S, A])
+@pytest.mark.parametrize("hits", [600, 1000, 100_000])
+def test_lookups_of_an_earlier_mode_tell_nothing_of_live_requests(mode, hits):
+    """A request may look many keys up, so not even more hits than requests show that none of these was live."""
+    said = told(mode, P, Recent(requests=1000, hits=hits, keyless=0))
+    assert said.sentence.startswith("Nothing tells how many of the last 7 days' 1,000 requests had a key")
+    assert (said.changed, said.lost) == (None, None)
+    assert said.basis == "the front door's count of requests; no logged key was compared with a generation"
+
+
+def test_live_requests_are_judged_by_their_own_sample_whatever_was_looked_up_before():
+    recent = replace(SAMPLED, hits=100_000, keyless=200)
+    assert recent.shares(R) == pytest.approx((0.8 * 0.75, 0.8 * 0.25, 0.2))
+
+
+def test_where_some_requests_were_no_lookups_the_counts_do_not_tell():
+    assert Recent(requests=100, hits=90, misses=10, keyless=0).coverage(H) == 0.9
+    mixed = Recent(requests=101, hits=90, misses=10, keyless=0)
+    assert mixed.coverage(H) is None
+    assert replace(mixed, sampled=40, sampled_known=30).coverage(H) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("sampled", "keys"), [(1, "only 1 logged key of mode realtime"), (29, "only 29 logged keys of mode realtime")]
+)
+def test_a_few_keys_are_too_few_to_tell(sampled, keys):
+    said = told(R, P, Recent(requests=1000, keyless=0, sampled=sampled, sampled_known=sampled))
+    assert said.sentence.startswith("Nothing tells")
+    assert said.basis == f"the front door's count of requests; {keys}, too few to tell"
+    enough = Recent(requests=1000, keyless=0, sampled=30, sampled_known=30, generation="g7")
+    assert told(R, P, enough).lost == 0
 
 
 def test_a_month_is_extrapolated_from_the_days():

@@ -9,10 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from handlers.contract.key_hash import key_hash
+from handlers.contract.modes import ServingMode
 from handlers.contract.records import Generation, Pointer
 from turnout.switching import traffic
+from turnout.switching.clients import FEW
 from turnout.switching.traffic import LINES_A_DAY, UnreadableGeneration, keys, known_of, log_group, logged
 
+P, H, R = ServingMode.PRECOMPUTE, ServingMode.HYBRID, ServingMode.REALTIME
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 START = NOW - timedelta(days=7)
 
@@ -22,8 +25,8 @@ class Model:
 
     name, stage, front_door = "churn", "dev", "door"
 
-    def __init__(self, rows=2):
-        self.rows = rows
+    def __init__(self, mode="realtime", rows=2):
+        self.mode, self.rows = mode, rows
 
     def pointer(self):
         return Pointer(results="g7")
@@ -91,9 +94,14 @@ class Lambda:
         return self.configuration
 
 
-def line(*asked):
+def line(*asked, mode="realtime"):
     hashes = [key_hash("churn", key) for key in asked]
-    return json.dumps({"status": 200, "key_hash": hashes if len(hashes) > 1 else hashes[0]})
+    return json.dumps({"status": 200, "mode": mode, "key_hash": hashes if len(hashes) > 1 else hashes[0]})
+
+
+def sampling(logs):
+    """Return the clients that a comparison of logged keys with the generation takes."""
+    return {"logs": logs, "s3": S3(**{"a.parquet": ["1", "2"]}), "lambda": Lambda()}
 
 
 @pytest.fixture
@@ -109,7 +117,7 @@ def aws(monkeypatch):
 def test_counts_are_summed_over_pages_for_one_model(aws):
     cloudwatch = CloudWatch(all=[20.0], predictions=[5.0, 7.0], hits=[11.0], misses=[], keyless=[1.0])
     aws(cloudwatch=cloudwatch)
-    found = traffic.recent(Model(), "id", now=NOW)
+    found = traffic.recent(Model("hybrid"), "id", now=NOW)
     assert (found.requests, found.hits, found.misses, found.keyless) == (12, 11, 0, 1)
     (request,) = cloudwatch.asked
     assert (request["StartTime"], request["EndTime"]) == (START, NOW)
@@ -153,9 +161,9 @@ def test_a_key_column_that_had_another_name_is_said(aws):
     s3 = S3(**{"a.parquet": ["1"]})
     with pytest.raises(UnreadableGeneration, match="generation g7 has no column 'customer'"):
         list(keys(s3, Model().generation("g7"), "customer"))
-    aws(cloudwatch=CloudWatch(predictions=[4]), logs=Logs([line("1")]), s3=s3, **{"lambda": Lambda()})
+    aws(cloudwatch=CloudWatch(predictions=[4]), logs=Logs([line("1")] * FEW), s3=s3, **{"lambda": Lambda()})
     found = traffic.recent(Model(), "customer", now=NOW)
-    assert (found.coverage, found.requests) == (None, 4)
+    assert (found.coverage(R), found.requests) == (None, 4)
     assert "made while the key had another name" in found.obstacle
 
 
@@ -179,16 +187,37 @@ def test_millions_of_keys_go_by_and_only_those_of_the_sample_are_kept():
 
 def test_lookups_that_were_counted_need_no_sample(aws):
     aws(cloudwatch=CloudWatch(predictions=[10], hits=[9], misses=[1], keyless=[0]))
-    found = traffic.recent(Model(), "id", now=NOW)
-    assert (found.requests, found.coverage, found.sampled) == (10, 0.9, 0)
+    found = traffic.recent(Model("precompute"), "id", now=NOW)
+    assert (found.requests, found.coverage(P), found.sampled) == (10, 0.9, 0)
 
 
 def test_live_requests_are_sampled_against_the_newest_generation(aws):
-    logs = Logs([line("1"), line("1"), line("3")], [line(2)])
-    aws(cloudwatch=CloudWatch(predictions=[4]), logs=logs, s3=S3(**{"a.parquet": ["1", "2"]}), **{"lambda": Lambda()})
+    logs = Logs([line("1")] * 20 + [line("3")] * 10, [line(2)] * 10)
+    aws(cloudwatch=CloudWatch(predictions=[40], keyless=[0]), **sampling(logs))
     found = traffic.recent(Model(), "id", now=NOW)
-    assert (found.sampled, found.sampled_known, found.generation) == (4, 3, "g7")
-    assert found.coverage == 0.75
+    assert (found.sampled, found.sampled_known, found.generation) == (40, 30, "g7")
+    assert found.coverage(R) == 0.75
+    assert logs.asked[0]["filterPattern"] == '{ ($.key_hash = "*") && ($.mode = "realtime") }'
+
+
+def test_what_an_earlier_mode_was_asked_is_no_part_of_the_sample(aws):
+    """The keys that were looked up have scores; those that the model is asked about now have none."""
+    logs = Logs([line("1", mode="precompute")] * 100, [line("3")] * 30)
+    aws(cloudwatch=CloudWatch(predictions=[1300], hits=[1000], keyless=[0]), **sampling(logs))
+    found = traffic.recent(Model(), "id", now=NOW)
+    assert (found.sampled, found.sampled_known, found.coverage(R)) == (30, 0, 0)
+
+
+def test_requests_that_were_no_lookups_are_sampled_in_a_mode_that_looks_up_too(aws):
+    logs = Logs([line("1", mode="hybrid")] * 30 + [line("3")] * 100)
+    aws(cloudwatch=CloudWatch(predictions=[1300], hits=[300], keyless=[0]), **sampling(logs))
+    assert traffic.recent(Model("hybrid"), "id", now=NOW).coverage(H) == 1
+
+
+def test_a_few_logged_keys_are_not_compared(aws):
+    aws(cloudwatch=CloudWatch(predictions=[1], keyless=[0]), logs=Logs([line("1")]), **{"lambda": Lambda()})
+    found = traffic.recent(Model(), "id", now=NOW)
+    assert (found.sampled, found.sampled_known, found.generation, found.coverage(R)) == (1, 0, None, None)
 
 
 def test_a_quiet_week_is_not_sampled(aws):
@@ -198,12 +227,12 @@ def test_a_quiet_week_is_not_sampled(aws):
 
 def test_a_generation_too_large_to_read_leaves_coverage_unknown(aws):
     aws(cloudwatch=CloudWatch(predictions=[4]))
-    assert traffic.recent(Model(rows=traffic.MOST_KEYS + 1), "id", now=NOW).coverage is None
+    assert traffic.recent(Model(rows=traffic.MOST_KEYS + 1), "id", now=NOW).coverage(R) is None
 
 
 def test_without_logged_keys_coverage_is_unknown(aws):
     aws(cloudwatch=CloudWatch(predictions=[4]), logs=Logs(), **{"lambda": Lambda()})
-    assert traffic.recent(Model(), "id", now=NOW).coverage is None
+    assert traffic.recent(Model(), "id", now=NOW).coverage(R) is None
 
 
 def test_hashes_tell_keys_and_models_apart_and_numbers_are_text():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.contract.answering import ANSWERS, refuse_silence
+from handlers.contract.answering import ANSWERS, LOOKS_UP, refuse_silence
 from handlers.contract.modes import AVAILABLE, ServingMode
 from turnout.config import capabilities
 from turnout.config.specs import ModelSpec
@@ -37,7 +37,7 @@ def test_the_tables_agree_with_the_capabilities():
         spec = ModelSpec.model_validate({**entry, "mode": mode.value, "hybrid": {"fallback": fallback}})
         assert MAKEUP[mode].pipeline is capabilities.SCORES_IN_BATCH[mode]
         assert MAKEUP[mode].endpoint(fallback) == capabilities.endpoint_family(spec)
-        assert MAKEUP[mode].scores is CALLERS[mode].looks_up
+        assert MAKEUP[mode].scores is CALLERS[mode].looks_up is LOOKS_UP[mode]
         assert ANSWERS[mode] is any(outcome.answered for outcome in outcomes(mode, fallback))
 
 
