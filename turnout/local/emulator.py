@@ -51,6 +51,7 @@ JSON = "application/x-amz-json-1.1"
 TICK_SECONDS = 1
 ALARM_TICKS = 5  # ordinary alarms are looked at every so many ticks, those that scale something at each
 SCALING_ACTION = "arn:aws:autoscaling:"
+ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 MOST_INVOCATIONS = 1000  # at a time
 MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
@@ -435,6 +436,12 @@ class EmulatorCloud:
     def delete_alarms(self, scope: Scope, names: list[str]) -> None:
         with self.enter(scope):
             _module("services.cloudwatch")._delete_alarms({}, {"AlarmNames": names}, is_cbor=False, is_json=True)
+
+    def alarms_of(self, scope: Scope, action: str) -> list[str]:
+        known = _module("services.cloudwatch")._alarms
+        with self.enter(scope):
+            acting = {name: [alarm.get(kind) or () for kind in ACTIONS] for name, alarm in list(known.items())}
+        return [name for name, actions in acting.items() if any(action in each for each in actions)]
 
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         known = _module("services.cloudwatch")._alarms

@@ -210,8 +210,9 @@ def test_a_queue_goes_to_zero_and_wakes_with_both_policies(client, data):
             "Cooldown": 300,
         },
     )["PolicyARN"]
+    alarm = random_name("wake")
     client("cloudwatch").put_metric_alarm(
-        AlarmName=random_name("wake"),
+        AlarmName=alarm,
         Namespace="AWS/SageMaker",
         MetricName="HasBacklogWithoutCapacity",
         Dimensions=where,
@@ -224,6 +225,10 @@ def test_a_queue_goes_to_zero_and_wakes_with_both_policies(client, data):
         TreatMissingData="missing",
         AlarmActions=[wake],
     )
+    (described,) = autoscaling.describe_scaling_policies(
+        ServiceNamespace="sagemaker", ResourceId=resource["ResourceId"], PolicyNames=["wake"]
+    )["ScalingPolicies"]
+    assert [each["AlarmName"] for each in described["Alarms"]] == [alarm]
     wait_until(lambda: count(client, name) == 0, 40)
     accepted = send(client, name)
     assert result(client, accepted["OutputLocation"]) == "3.0"

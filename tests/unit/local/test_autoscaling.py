@@ -47,6 +47,9 @@ class FakeCloud:
         for name in names:
             del self.alarms[name]
 
+    def alarms_of(self, scope, action):
+        return [name for name, alarm in self.alarms.items() if action in alarm["AlarmActions"]]
+
     def enter(self, scope):
         return contextlib.nullcontext()
 
@@ -174,10 +177,20 @@ def test_a_tracking_policy_that_is_put_again_has_two_alarms_still(api, cloud):
     assert [alarm["Threshold"] for alarm in cloud.alarms.values()] == [20.0, 18.0]
 
 
-def test_a_step_policy_names_no_alarms(api, cloud):
-    register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP)
-    (policy,) = api.call("DescribeScalingPolicies", {"ServiceNamespace": "sagemaker"})["ScalingPolicies"]
-    assert (policy["Alarms"], cloud.alarms) == ([], {})
+def test_a_step_policy_names_the_alarms_that_act_on_it_and_leaves_them_when_it_goes(api, cloud):
+    arn = register(api, PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP)
+
+    def named() -> list[dict]:
+        (policy,) = api.call("DescribeScalingPolicies", {"ServiceNamespace": "sagemaker"})["ScalingPolicies"]
+        return policy["Alarms"]
+
+    assert named() == []
+    cloud.put_alarm(HERE, {"AlarmName": "backlog", "AlarmActions": [arn]})
+    cloud.put_alarm(HERE, {"AlarmName": "another", "AlarmActions": ["arn:aws:sns:us-east-1:000000000000:topic"]})
+    where = "arn:aws:cloudwatch:us-east-1:000000000000:alarm"
+    assert named() == [{"AlarmName": "backlog", "AlarmARN": f"{where}:backlog"}]
+    api.call("DeleteScalingPolicy", {**TARGET, "PolicyName": "p"})
+    assert set(cloud.alarms) == {"backlog", "another"}
 
 
 def test_a_target_is_registered_described_changed_and_gone(api):

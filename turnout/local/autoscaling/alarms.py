@@ -1,10 +1,11 @@
-"""The two CloudWatch alarms of a target tracking policy: what AWS lists, named as AWS names them.
+"""The CloudWatch alarms of a policy: the two of a target tracking policy, as AWS names them, or those that act on it.
 
-They show where the metric stands and change nothing: `scaler.py` looks at the metric itself, at the pace of the local
-cloud's time scale.
+The two show where the metric stands and change nothing: `scaler.py` looks at the metric itself, at the pace of the
+local cloud's time scale.
 """
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from turnout.local.autoscaling.checks import PREDEFINED, parts
@@ -18,7 +19,11 @@ DESCRIPTION = "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {}."
 
 def named(scope: Scope, resource: str) -> list[dict[str, str]]:
     """Return the `Alarms` of a new policy on a resource: names and ARNs, high before low."""
-    names = [f"TargetTracking-{resource}-{which}-{uuid.uuid4()}" for which in ("AlarmHigh", "AlarmLow")]
+    return references(scope, [f"TargetTracking-{resource}-{w}-{uuid.uuid4()}" for w in ("AlarmHigh", "AlarmLow")])
+
+
+def references(scope: Scope, names: Iterable[str]) -> list[dict[str, str]]:
+    """Return alarms as the `Alarms` of a policy name them."""
     where = f"arn:aws:cloudwatch:{scope.region}:{scope.account}:alarm"
     return [{"AlarmName": name, "AlarmARN": f"{where}:{name}"} for name in names]
 

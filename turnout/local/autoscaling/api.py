@@ -116,8 +116,14 @@ class Autoscaling:
         return {}
 
     def describe_policies(self, scope: Scope, request: dict) -> dict:
-        found = _named(self.registry.policies, scope, request, "PolicyNames")
+        found = [self._described(scope, p) for p in _named(self.registry.policies, scope, request, "PolicyNames")]
         return _page("DescribeScalingPolicies", found, request, "ScalingPolicies", (*KEY_MEMBERS, "PolicyName"))
+
+    def _described(self, scope: Scope, policy: dict) -> dict:
+        """Return a policy with its alarms; those of a step policy are whoever's, and name it among their actions."""
+        if policy["PolicyType"] == TRACKING:
+            return policy
+        return {**policy, "Alarms": alarms.references(scope, self.cloud.alarms_of(scope, policy["PolicyARN"]))}
 
     # Scheduled actions
 

@@ -56,5 +56,8 @@ class Cloud(Protocol):
     def delete_alarms(self, scope: Scope, names: list[str]) -> None:
         """Delete alarms; one that does not exist is no error."""
 
+    def alarms_of(self, scope: Scope, action: str) -> list[str]:
+        """Return the names of the alarms that have this ARN among their actions."""
+
     def alarm_states(self, scope: Scope, names: list[str]) -> dict[str, str]:
         """Return the state of each alarm that exists, by name."""
