@@ -150,11 +150,38 @@ def test_an_operation_that_sagemaker_has_not_is_unknown():
     assert headers["x-amzn-errortype"] == "UnknownOperationException"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"null", b'{"MaxResults": NaN}', b"\xff\xfe"])
+def nested(levels: int) -> bytes:
+    return b'{"Strange": ' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"text"',
+        b"null",
+        b'{"MaxResults": NaN}',
+        b"\xff\xfe",
+        b'{"NameContains": "\\ud800"}',
+        b'{"NameContains": "\xed\xa0\x80"}',
+        b'{"\\udfff": 1}',
+        pytest.param(nested(101), id="101 levels"),
+        pytest.param(nested(60_000), id="60000 levels"),
+    ],
+)
 def test_what_is_no_json_object_cannot_be_read(body):
     with pytest.raises(ClientError) as raised:
         control_plane.send_raw(CLIENT, "ListModels", body)()
     assert raised.value.response["Error"]["Code"] == "SerializationException"
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert "recursion" not in raised.value.response["Error"]["Message"]
+
+
+def test_whole_surrogate_pairs_and_a_hundred_levels_can_be_read():
+    assert control_plane.send_raw(CLIENT, "ListModels", nested(100))()["Models"] == []
+    request = validation.from_wire(b'{"NameContains": "\\ud83d\\ude00"}')
+    assert request == {"NameContains": "\N{GRINNING FACE}"}
 
 
 def test_an_empty_body_is_an_empty_request():

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -84,15 +84,42 @@ FROM_TEXT = {
 # Requests
 
 
+#: Levels of a request's JSON: those of every real request fit, and what walks through one needs no long stack.
+DEEPEST = 100
+
+
 def from_wire(body: bytes) -> dict:
-    """Return a request's JSON. Raises Malformed."""
+    """Return a request's JSON. Raises Malformed, also for text that is no Unicode and so cannot be stored or sent."""
     try:
         request = json.loads(body or b"{}", parse_constant=_not_json)
+    except RecursionError as error:
+        raise Malformed(TOO_DEEP) from error
     except ValueError as error:
         raise Malformed(f"The request body is not JSON: {error}") from error
     if not isinstance(request, dict):
         raise Malformed("Start of structure or map expected.")
+    if _is_deeper(request, DEEPEST):
+        raise Malformed(TOO_DEEP)
+    try:
+        json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("The request body has half of a surrogate pair, which is no character.") from error
     return request
+
+
+TOO_DEEP = f"The request body is nested deeper than {DEEPEST} levels."
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has containers in more than so many levels."""
+    level = [value]
+    for _ in range(levels):
+        level = [part for container in level if isinstance(container, dict | list) for part in _parts(container)]
+    return any(isinstance(part, dict | list) for part in level)
+
+
+def _parts(container: dict | list) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _not_json(constant: str) -> float:
