@@ -158,6 +158,28 @@ def test_bad_models_are_refused(api, request_, message):
         api.call("CreateModel", request_)
 
 
+def with_variables(*sizes: int) -> dict:
+    """Return a model with one container for each size, whose variables have so many bytes together."""
+    key, most = "V00", 1024
+    containers = []
+    for size in sizes:
+        values = [most] * (size // (most + len(key))) + [size % (most + len(key)) - len(key)]
+        variables = {f"V{n:02}": "x" * length for n, length in enumerate(values)}
+        containers.append({"Image": "image", "Environment": variables})
+    return {"ModelName": "m", "ExecutionRoleArn": ROLE, "Containers": containers}
+
+
+def test_the_variables_of_all_containers_have_32_kb_together(api):
+    with pytest.raises(Invalid, match="have 32769 bytes together; at most 32768 are allowed"):
+        api.call("CreateModel", with_variables(32_769))
+    with pytest.raises(Invalid, match="have 32769 bytes together"):
+        api.call("CreateModel", with_variables(16_384, 16_385))
+    wide = {"Image": "image", "Environment": {f"V{n}": "é" * 1024 for n in range(16)}}
+    with pytest.raises(Invalid, match="have 32806 bytes together"):  # two bytes a letter
+        api.call("CreateModel", {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": wide})
+    api.call("CreateModel", with_variables(16_384, 16_384))
+
+
 def test_what_is_not_emulated_says_its_name(api):
     with pytest.raises(NotEmulated, match="CreateTrainingJob is not emulated by the local cloud; it has AddTags"):
         api.call("CreateTrainingJob", {})

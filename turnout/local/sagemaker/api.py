@@ -21,6 +21,7 @@ from turnout.local.sagemaker.transform.settings import NO_PROCESSING, with_defau
 RUNNING = ("InProgress", "Stopping")
 RESERVED = "aws:"  # whose tags only AWS's own services set
 MOST_TAGS = 50
+MOST_ENVIRONMENT_BYTES = 32 * 1024
 Operation = Callable[[Scope, dict], dict]
 
 
@@ -92,6 +93,7 @@ class Models:
             raise Invalid("One of PrimaryContainer and Containers must be given.")
         for index, container in enumerate(given or request["Containers"]):
             _check_container(container, "PrimaryContainer" if given else f"Container {index + 1}")
+        _check_environments(given or request["Containers"])
         return [part for container in given or request["Containers"] for part in self._packaged(scope, container)]
 
     def describe(self, scope: Scope, request: dict) -> dict:
@@ -145,6 +147,17 @@ def _check_container(container: dict, what: str) -> None:
     source = container.get("ModelDataSource", {}).get("S3DataSource") or {}
     if (source.get("CompressionType"), source.get("S3DataType")) == ("Gzip", "S3Prefix"):
         raise Invalid(f"{what}: the S3DataType of a Gzip ModelDataSource is S3Object.")
+
+
+def _check_environments(containers: list[dict]) -> None:
+    """Raise Invalid for more variables than a model may have (ContainerDefinition.Environment in the service model)."""
+    variables = [text for container in containers for item in container.get("Environment", {}).items() for text in item]
+    size = sum(len(text.encode()) for text in variables)
+    if size > MOST_ENVIRONMENT_BYTES:
+        raise Invalid(
+            f"The keys and values of all containers' Environment have {size} bytes together; "
+            f"at most {MOST_ENVIRONMENT_BYTES} are allowed."
+        )
 
 
 class Runner(Protocol):
