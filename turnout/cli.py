@@ -49,6 +49,8 @@ TrafficOption = Annotated[
 RegionOption = Annotated[str, typer.Option("--region", help="Whose list prices to reckon with.")]
 #: Characters of a list of generations; a narrower terminal breaks its lines, but nothing is cut off.
 GENERATIONS_WIDTH = 160
+#: Days that `cost --actual` looks back, where nothing else is said.
+ACTUAL_DAYS = 30
 DEFAULT_CONFIG = Path("models.yaml")
 DEFAULT_STATE = Path(".turnout/local")
 
@@ -138,7 +140,10 @@ def cost(
     actual: Annotated[
         bool, typer.Option("--actual", help="Against what AWS charged, by the stacks' tags (Cost Explorer, $0.01).")
     ] = False,
-    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How many days --actual looks back.")] = 30,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", min=1, max=365, help=f"How many days --actual looks back; else {ACTUAL_DAYS}."),
+    ] = None,
 ) -> None:
     """Price every mode of every model by models.yaml alone: no account, no network."""
     from datetime import date
@@ -148,11 +153,13 @@ def cost(
 
     if diff is not None and actual:
         raise typer.BadParameter("--diff and --actual are two different comparisons; give one.")
+    if days is not None and not actual:
+        raise typer.BadParameter("--days is how far --actual looks back: turnout cost --actual --days N.")
     loaded, staged, table = _load(config), _stage(stage), prices.load(region)
     models = loaded.models if model is None else {model: _named(loaded.models, model, config)}
     fleet = fleets.fleet(models, staged, table, date.today(), requests=traffic)
     if actual:
-        _print_charges(fleet, days, form or CostForm.TABLE, alone=model is not None)
+        _print_charges(fleet, days or ACTUAL_DAYS, form or CostForm.TABLE, alone=model is not None)
     elif diff is not None:
         _print_difference(config, diff, models if model else None, fleet, staged, table, traffic, form)
     else:
@@ -241,17 +248,23 @@ def report(
     from turnout.report import page
 
     found = page.report(_load(config).models, _stage(stage), prices.load(region), date.today(), requests=traffic)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(page.page(found), encoding="utf-8")
+    _write_file(to, page.page(found))
     out.print(f"{to}: {len(found.parts)} model(s), ${found.fleet.monthly:,.2f} a month.", markup=False)
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
-        for name, picture in page.files(found).items():
-            (pictures / name).write_text(picture, encoding="utf-8")
+    for name, picture in page.files(found).items() if pictures is not None else ():
+        _write_file(pictures / name, picture)
     if found.fleet.stale:
         err.print(f"turnout: {found.fleet.stale}", markup=False)
     if found.fleet.missing:
         raise UserError("Prices are missing: " + " ".join(found.fleet.missing))
+
+
+def _write_file(to: Path, text: str) -> None:
+    """Write a file and the folders that it wants. Raises UserError."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{to} cannot be written: {error.strerror}.", "Name a file in a folder of yours.") from error
 
 
 @prices_app.command(name="refresh")
@@ -303,8 +316,10 @@ def advise(
 
     given = {"freshness": freshness, "input": input_, "consumption": consumption, "cost": cost_, "failure": failure}
     given |= {"traffic_shape": traffic_shape, "latency": latency}
+    alone = ask or any(answer is not None for answer in given.values())
+    if observed is not None and (ask or traffic is not None):
+        raise typer.BadParameter("--observed goes by what was asked and by the entries: neither --traffic nor --ask.")
     staged, table = _stage(stage), prices.load(region)
-    alone = ask or any(given.values())
     if observed is not None:
         missing = _advise_observed(model, config, staged, table, given, days=observed, as_json=as_json)
     elif model is None and not alone:

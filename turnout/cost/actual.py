@@ -115,7 +115,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Actual:
-    """Charges of the days from `start` until `end`, which is not counted; the last `empty` of them have no data yet, and
+    """Charges of the days from `start` until `end`, which is not counted. The last `empty` of them have no data yet;
     `uncertain` of the others may still change.
     """
 

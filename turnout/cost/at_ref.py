@@ -10,6 +10,10 @@ from turnout.config import ConfigError, ModelSpec, load
 from turnout.errors import UserError
 
 
+class GitFailed(UserError):
+    """git ended with an error; the message is what it said."""
+
+
 def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec] | None:
     """Return the entries that a configuration had at a commit; None where the file was not there yet.
 
@@ -18,7 +22,7 @@ def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec] | None:
     config = config.resolve()
     top = Path(_git(config.parent, "rev-parse", "--show-toplevel").decode().strip())
     shown = config.relative_to(top)
-    commit = _git(top, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}").decode().strip()
+    commit = _commit(top, ref)
     if not _git(top, "ls-tree", commit, "--", shown.as_posix()):
         return None
     with tempfile.TemporaryDirectory(prefix="turnout-at-") as folder:
@@ -29,6 +33,14 @@ def entries_at(config: Path, ref: str) -> Mapping[str, ModelSpec] | None:
         except ConfigError as error:
             problems = str(error).replace(f"{tree.resolve()}/", "").replace(f"{tree}/", "")
             raise UserError(f"{shown} was not valid at {ref}:\n{problems}") from error
+
+
+def _commit(top: Path, ref: str) -> str:
+    try:
+        return _git(top, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}").decode().strip()
+    except GitFailed as error:
+        remedy = "Give a commit, a branch or a tag of the repository; fetch it first (`fetch-depth: 0` in CI)."
+        raise UserError(f"There is no commit {ref!r} here.", remedy) from error
 
 
 def _write(top: Path, commit: str, to: Path, index: Path) -> None:
@@ -45,5 +57,5 @@ def _git(folder: Path, *arguments: str, index: Path | None = None) -> bytes:
         raise UserError("There is no `git` on this machine.", "--diff reads the earlier file from it.") from error
     if ended.returncode:
         said = ended.stderr.decode(errors="replace").strip()
-        raise UserError(f"git could not tell: {said}", "Give a commit, a branch or a tag of the repository.")
+        raise GitFailed(f"git could not tell: {said}.", "--diff reads the earlier file from it.")
     return ended.stdout

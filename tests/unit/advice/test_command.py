@@ -100,6 +100,19 @@ def test_a_wrong_flag_is_one_line(monkeypatch, capsys):
     assert "'soon' is not a time" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--freshness", "--input", "--consumption", "--cost", "--failure", "--latency"])
+def test_an_empty_flag_is_a_wrong_answer_and_not_none(flag):
+    with pytest.raises(UserError, match=f"^{flag.removeprefix('--')}: '' is not"):
+        call(flag, "")
+
+
+@pytest.mark.parametrize("other", [("--traffic", "7"), ("--traffic", "0"), ("--ask",)])
+def test_what_was_observed_goes_with_neither_given_traffic_nor_questions(other):
+    shown = call("--observed", "5", *other)
+    assert shown.exit_code == 2
+    assert other[0] in shown.stderr
+
+
 def without_a_price(mode: str, section: str) -> str:
     """Return the file with an instance type in one section that the table has no price of."""
     rare = f"    {section}: {{instance_type: ml.m5.24xlarge}}\n    answers:"

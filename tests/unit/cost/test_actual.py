@@ -214,5 +214,11 @@ class Answering:
         return self.answer
 
 
+def test_how_far_to_look_back_means_nothing_without_what_aws_charged():
+    shown = CliRunner().invoke(cli.app, ["cost", "--days", "5"])
+    assert shown.exit_code == 2
+    assert "--days" in shown.stderr
+
+
 def test_two_comparisons_at_once_are_wrong_usage():
     assert CliRunner().invoke(cli.app, ["cost", "--actual", "--diff", "HEAD"]).exit_code == 2

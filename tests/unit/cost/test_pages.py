@@ -228,9 +228,17 @@ def test_a_repository_with_links_and_files_kept_from_archives_is_read_whole(proj
 
 @pytest.mark.parametrize("ref", ["no-such-branch", "--output=x", ""])
 def test_a_commit_that_git_does_not_know_is_told(project, ref):
-    with pytest.raises(UserError, match=r"git could not tell: .*Give a commit"):
+    with pytest.raises(UserError) as told:
         call("--diff", ref)
+    assert told.value.message == f"There is no commit '{ref}' here."
+    assert "fetch it first (`fetch-depth: 0` in CI)" in told.value.remedy
     assert not (project / "x").exists()
+
+
+def test_a_folder_that_is_no_repository_is_told_by_gits_own_words(project):
+    (project / ".git").rename(project / "not-git")
+    with pytest.raises(UserError, match=r"git could not tell: .*not a git repository"):
+        call("--diff", "HEAD")
 
 
 def test_an_earlier_file_that_was_not_valid_is_told_by_its_own_name(project):

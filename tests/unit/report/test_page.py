@@ -179,6 +179,24 @@ def test_the_command_writes_the_page_and_the_pictures(tmp_path, monkeypatch):
     assert (tmp_path / "out/drawn/break-even-churn.svg").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-o", "."), r"^\. cannot be written: Is a directory"),
+        (("-o", "code/inference.py/page.html"), r"page\.html cannot be written: "),
+        (("-o", "a" * 300), "a cannot be written: File name too long"),
+        (("--pictures", "models.yaml"), r"models\.yaml/fleet\.svg cannot be written: "),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, arguments, said):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/inference.py").write_text("def model_fn(folder): ...\n")
+    (tmp_path / "models.yaml").write_text("models: {churn: {mode: realtime, key: id, features: [x], code: code}}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said):
+        CliRunner().invoke(cli.app, ["report", *arguments], catch_exceptions=False)
+
+
 def test_a_missing_price_fails_loudly_after_the_page_is_written(tmp_path, monkeypatch):
     (tmp_path / "code").mkdir()
     (tmp_path / "code/inference.py").write_text("def model_fn(folder): ...\n")
