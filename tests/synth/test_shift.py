@@ -9,6 +9,7 @@ from tests.synth.cloudformation import text_of, texts_of, waits_for
 from tests.synth.conftest import Served
 from turnout.config.specs import ModelSpec
 from turnout.local.shifting import CONFIGURATIONS
+from turnout.switching import transitions
 
 STEPS = {
     "canary": "CodeDeployDefault.LambdaCanary10Percent5Minutes",
@@ -26,6 +27,12 @@ def test_every_word_of_the_configuration_is_known():
 
 def test_every_configuration_is_codedeploy_s_own():
     assert {name for name in SHIFTS.values() if name} <= set(CONFIGURATIONS)
+
+
+@pytest.mark.parametrize("shift", sorted(STEPS))
+def test_a_plan_takes_a_shift_for_as_long_as_the_steps_of_its_configuration(shift: str):
+    minutes = sum(step.minutes for step in CONFIGURATIONS[STEPS[shift]])
+    assert transitions.SHIFTS[shift].least == 60 * minutes
 
 
 def test_all_at_once_is_the_alias_alone(served: Served):

@@ -16,11 +16,19 @@ from turnout.switching.parts import ALWAYS, ENDPOINTS, MAKEUP, NOTHING, PIPELINE
 
 #: What any `cdk deploy` takes: synthesis and the change set.
 DEPLOY = Seconds(20, 90)
+#: Minutes that a tenth waits for the rest, and that nine tenths take, one a minute: the last one goes with the tenth.
+CANARY_MINUTES, LINEAR_MINUTES = 5, 9
+
+
+def _stepwise(minutes: int, how: str) -> Seconds:
+    return Seconds(60 * minutes, 60 * minutes + 30, f"CodeDeploy: {how}")
+
+
 #: How long the front door takes to move, by `shift`.
 SHIFTS = {
     "all-at-once": Seconds(2, 15),
-    "canary": Seconds(300, 330, "CodeDeploy: a tenth for 5 minutes, then the rest"),
-    "linear": Seconds(600, 630, "CodeDeploy: a tenth every minute"),
+    "canary": _stepwise(CANARY_MINUTES, f"a tenth for {CANARY_MINUTES} minutes, then the rest"),
+    "linear": _stepwise(LINEAR_MINUTES, f"a tenth at once and every minute, all after {LINEAR_MINUTES} minutes"),
 }
 #: Requests that an old version of the front door may still be answering: an HTTP API gives one 30 s.
 DRAIN = Seconds(35, 45, "an HTTP API waits 30 s for an answer")
@@ -176,8 +184,12 @@ def clients(before: ServingMode, after: ServingMode, *, fallback: str, old_fallb
 
 
 def spell(seconds: Seconds) -> str:
-    """Return a range in words: `2 to 15 s`, `30 s to 3 min`, `3 to 10 min`."""
+    """Return a range in words: `2 to 15 s`, `30 s to 3 min`, `3 to 10 min`, `about 3 min`."""
+    if not seconds.most:
+        return "no time"
     if seconds.most < 120:
-        return f"{seconds.least} to {seconds.most} s" if seconds.most else "no time"
-    least = f"{seconds.least} s" if seconds.least < 60 else f"{seconds.least / 60:.0f}"
-    return f"{least} to {seconds.most / 60:.0f} min"
+        least, most, unit = f"{seconds.least}", f"{seconds.most}", "s"
+    else:
+        least = f"{seconds.least} s" if seconds.least < 60 else f"{seconds.least / 60:.0f}"
+        most, unit = f"{seconds.most / 60:.0f}", "min"
+    return f"about {most} {unit}" if least == most else f"{least} to {most} {unit}"

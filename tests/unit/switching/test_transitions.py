@@ -1,6 +1,7 @@
 """Every ordered pair of modes, derived from what the modes consist of."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,15 @@ def test_a_gradual_shift_takes_its_time(shift):
     assert transition(B, P, shift=shift).steps[3].seconds == SHIFTS[shift]
 
 
+def test_the_documentation_gives_the_durations_of_the_plan():
+    page = (ROOT / "docs/switching.md").read_text()
+    told = dict(re.findall(r"^\| `(canary|linear)` \|.*\| (\d+) minutes \|$", page, flags=re.MULTILINE))
+    assert {word: 60 * int(minutes) for word, minutes in told.items()} == {
+        word: SHIFTS[word].least for word in ("canary", "linear")
+    }
+    assert spell(SHIFTS["linear"]) == "9 to 10 min"
+
+
 def test_every_shift_of_the_settings_has_a_duration():
     assert set(SHIFTS) == set(ModelSpec.model_fields["shift"].annotation.__args__)
 
@@ -150,7 +160,15 @@ def test_only_a_switch_to_silence_is_refused_without_acknowledgement(before, aft
 
 @pytest.mark.parametrize(
     ("least", "most", "words"),
-    [(0, 0, "no time"), (2, 15, "2 to 15 s"), (30, 180, "30 s to 3 min"), (180, 600, "3 to 10 min")],
+    [
+        (0, 0, "no time"),
+        (2, 15, "2 to 15 s"),
+        (30, 180, "30 s to 3 min"),
+        (180, 600, "3 to 10 min"),
+        (600, 630, "about 10 min"),
+        (90, 125, "about 2 min"),
+        (30, 30, "about 30 s"),
+    ],
 )
 def test_ranges_in_words(least, most, words):
     assert spell(Seconds(least, most)) == words
