@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from handlers.contract.card import InputFormat, ModelCard
 from handlers.contract.errors import MissingColumns, UnreadableInput
 from handlers.logic.columns import Column, Typed, from_arrow, from_json, from_text
+from handlers.logic.json_faults import in_words
 
 BATCH_ROWS = 65_536
 
@@ -246,7 +247,7 @@ def _json_object(text: bytes) -> dict[str, Any] | str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return f"is not JSON: {error}"
+        return in_words(error)
     return value if isinstance(value, dict) else f"is JSON {type(value).__name__}, not an object"
 
 

@@ -1,13 +1,13 @@
 """HTTP API events (payload 2.0) to what a caller asks for, and every way in which a caller can be wrong."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from handlers.contract.errors import BadBody, BadKey, PayloadTooLarge, TooManyInstances, UnknownRequest
 from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES, MAX_REQUEST_BYTES, REQUEST_PARAMETER, Instance
+from handlers.logic.json_faults import in_words
 
 Event = dict[str, Any]
 
@@ -95,7 +95,9 @@ _SHAPES = 'send {"key": K, "features": {...}} (either may be left out) or {"inst
 
 
 def _json_body(event: Event) -> Any:
-    body = event.get("body") or ""
+    body = _bytes_of(event)
+    if not body:
+        raise BadBody(f"the body is empty; {_SHAPES}")
     if len(body) > MAX_REQUEST_BYTES:
         raise PayloadTooLarge(
             f"the body has {len(body):,} bytes; at most {MAX_REQUEST_BYTES:,} are allowed (5 MB, of the 6 "
@@ -104,15 +106,22 @@ def _json_body(event: Event) -> Any:
             bytes=len(body),
         )
     try:
-        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (binascii.Error, ValueError, RecursionError) as error:
-        what = "is empty" if not body else f"is not JSON: {error}"
-        raise BadBody(f"the body {what}; {_SHAPES}") from error
+        return json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadBody(f"the body {in_words(error)}; {_SHAPES}") from error
+
+
+def _bytes_of(event: Event) -> bytes:
+    """Return the body as the caller sent it: API Gateway hands over most content types as base64. Raises BadBody."""
+    body = event.get("body") or ""
+    try:
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except ValueError as error:
+        raise BadBody(f"the body is neither UTF-8 nor the base64 that it is said to be; {_SHAPES}") from error
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise BadBody(f"the body is not JSON: {name} is no JSON number; {_SHAPES}")
 
 
 def to_instance(entry: Any, where: str) -> Instance:
@@ -138,8 +147,8 @@ def _checked_key(key: Any) -> str | int:
         raise BadKey("the key is empty")
     try:
         length = len(str(key).encode())
-    except ValueError as error:  # a lone surrogate, or an integer of more than 4,300 digits
-        raise BadKey(f"the key cannot be written as UTF-8 text: {error}") from error
+    except UnicodeEncodeError as error:
+        raise BadKey("the key cannot be written as UTF-8 text: it has half of a surrogate pair") from error
     if length > MAX_KEY_BYTES:
         raise BadKey(
             f"the key has {length:,} bytes in UTF-8; at most {MAX_KEY_BYTES:,} are allowed", limit=MAX_KEY_BYTES

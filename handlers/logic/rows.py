@@ -17,6 +17,7 @@ from typing import Any
 
 from handlers.contract.card import ModelCard, WireFormat
 from handlers.logic.feature_checks import CONVERT, typed_key
+from handlers.logic.json_faults import in_words
 
 #: A number as JSON, Python or numpy write it. Digits after a leading zero make a label: `007` stays text.
 _NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -152,7 +153,7 @@ def parsed(line: str) -> Any:
     except RecursionError as error:
         raise NoPrediction(_TOO_DEEP) from error
     except ValueError as error:
-        raise NoPrediction(f"an answer is not JSON: {error}") from error
+        raise NoPrediction(f"an answer {in_words(error)}") from error
 
 
 def usable(prediction: Any, line: str) -> Any:

@@ -1,5 +1,7 @@
 """Modes realtime and serverless: the model is asked at the moment of the request."""
 
+import base64
+
 import pytest
 
 from handlers.contract import metrics
@@ -152,6 +154,22 @@ def test_a_body_beyond_five_megabytes_is_413_in_every_mode():
         answered = World(mode).post(body)
         assert (answered.status, answered.body["error"]["limit_bytes"]) == (413, MAX_REQUEST_BYTES)
         assert "5 MB" in answered.body["error"]["message"]
+
+
+def test_a_body_is_as_large_as_it_was_sent_whatever_its_letters_and_however_it_arrives():
+    text = '{"features": {"s": "' + "\u20ac" * 2_000_000 + '"}}'
+    sent = len(text.encode())
+    for body, more in ((text, {}), (base64.b64encode(text.encode()).decode(), {"isBase64Encoded": True})):
+        error = World("realtime").post(body, **more).body["error"]
+        assert (error["code"], error["bytes"]) == ("payload_too_large", sent)
+        assert f"the body has {sent:,} bytes" in error["message"]
+
+
+def test_the_base64_of_a_body_does_not_count():
+    text = '{"features": {"x": 1, "s": "' + "x" * (MAX_REQUEST_BYTES - 31) + '"}}'
+    assert len(text) == MAX_REQUEST_BYTES
+    body = base64.b64encode(text.encode()).decode()
+    assert World("realtime").post(body, isBase64Encoded=True).status == 200
 
 
 @pytest.mark.parametrize(("length", "status"), [(MAX_BODY_BYTES - 5_000, 200), (MAX_BODY_BYTES - 50, 413)])

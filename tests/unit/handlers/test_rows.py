@@ -174,6 +174,7 @@ class TestAnswers:
             ("jsonlines", b"1\nnull\n", "null is not a prediction"),
             ("jsonlines", b"1\n{\n", "is not JSON"),
             ("jsonlines", b"1\n" + b"[" * 100_000, "nested too deeply"),
+            ("jsonlines", b"1\n" + b"9" * 5_000, "an answer has a number of too many digits"),
             ("jsonlines", b"1\n[1, 1e999]\n", "larger than any double"),
             ("jsonlines", b"1\n" + b"9" * 400, "larger than any double"),
             ("jsonlines", b'1\n"\\ud800"\n', "half of a surrogate pair"),
