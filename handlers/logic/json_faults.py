@@ -1,4 +1,4 @@
-"""Why a text could not be read as JSON, said to whoever sent it: Python's own words name settings of the interpreter."""
+"""Why a text could not be read as JSON, for whoever sent it: Python's own words name settings of the interpreter."""
 
 import json
 
