@@ -53,6 +53,7 @@ ALARM_TICKS = 5  # ordinary alarms are looked at every so many ticks, those that
 SCALING_ACTION = "arn:aws:autoscaling:"
 ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 MOST_INVOCATIONS = 1000  # at a time
+MOST_EVENT_BYTES = 6 * 2**20  # "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
 MOST_POINTS = 20_000  # of one metric; the older half is forgotten then
 SCHEDULE_TICK_SECONDS = 1
 END_OF_LOG = "\x1eTURNOUT-END"
@@ -479,6 +480,7 @@ def install(port: int, work_dir: Path, log_dir: Path, time_scale: float) -> "Emu
     _fix_cloudformation()
     _fix_stack_operations()
     _fix_custom_resources()
+    _refuse_large_events()
     _fix_s3_managed_key()
     _fix_lambda()
     EventSources(cloud).install()
@@ -995,6 +997,31 @@ def _fix_custom_resources() -> None:
         return outcome
 
     service._execute_function_with_config_scope = execute_with_retries
+
+
+def _refuse_large_events() -> None:
+    """Have an HTTP API answer 413 where Lambda would not take the event that it makes of a request.
+
+    The words are those that a REST API was seen to answer with (github.com/koki-develop/lgtm-generator, issue 10);
+    nobody has published an HTTP API's. That the event's JSON is UTF-8 without escapes is an assumption, too.
+    """
+    service = _module("services.lambda_svc")
+    execute = service._execute_function_with_config_scope
+
+    def execute_unless_large(function: dict, event: Any) -> dict:
+        made_by_http_api = isinstance(event, dict) and event.get("version") == "2.0" and "routeKey" in event
+        if made_by_http_api and len(json.dumps(event, ensure_ascii=False).encode()) > MOST_EVENT_BYTES:
+            return {"body": TOO_LONG}
+        return execute(function, event)
+
+    service._execute_function_with_config_scope = execute_unless_large
+
+
+TOO_LONG = {
+    "statusCode": 413,
+    "headers": {"Content-Type": "application/json"},
+    "body": json.dumps({"message": "Request Too Long"}),
+}
 
 
 def _throttle_tables(faults: Faults) -> None:

@@ -88,6 +88,21 @@ def test_a_route_with_iam_needs_an_authorization_header(api):
     assert (status, event["body"]) == (200, '{"key": 1}')
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"x" * 3_200_000, "text/plain", 200),
+        (b'"' * 3_200_000, "text/plain", 413),  # each is two bytes of the event's JSON
+        (b"x" * 4_800_000, "application/octet-stream", 413),  # base64 makes four of three
+    ],
+    ids=["plain", "quotes", "base64"],
+)
+def test_a_request_whose_event_is_larger_than_lambda_takes_never_reaches_the_function(api, body, kind, status):
+    answered, event = ask(f"{api}/nothing/here", body, **{"content-type": kind})
+    assert answered == status
+    assert event == {"message": "Request Too Long"} if status == 413 else event["body"] == body.decode()
+
+
 def test_a_warm_function_answers_in_milliseconds(api):
     url = f"{api}/models/churn"
     times = []
