@@ -245,11 +245,13 @@ def report(
     from datetime import date
 
     from turnout import prices
+    from turnout.cost.text import dollars
     from turnout.report import page
 
     found = page.report(_load(config).models, _stage(stage), prices.load(region), date.today(), requests=traffic)
     _write_file(to, page.page(found))
-    out.print(f"{to}: {len(found.parts)} model(s), ${found.fleet.monthly:,.2f} a month.", markup=False)
+    usd = dollars(found.fleet.monthly, not found.fleet.missing)
+    out.print(f"{to}: {len(found.parts)} model(s), {usd} a month.", markup=False)
     for name, picture in page.files(found).items() if pictures is not None else ():
         _write_file(pictures / name, picture)
     if found.fleet.stale:

@@ -97,8 +97,12 @@ class Advice:
 
     @property
     def saved(self) -> float | None:
-        """USD a month that the advised mode costs less than the entry's; negative: more. None: nothing to compare."""
+        """USD a month that the advised mode costs less than the entry's; negative: more. None: nothing to compare, or a
+        price of one of them is missing.
+        """
         if self.best is None or self.own is None or self.own.refused is not None:
+            return None
+        if not (self.own.bill.complete and self.best.bill.complete):
             return None
         return self.own.bill.monthly - self.best.bill.monthly
 

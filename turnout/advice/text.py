@@ -29,11 +29,21 @@ def fleet_lines(fleet: Iterable[Advice], prices: Prices) -> Iterator[str]:
     yield ""
     for advice in advices:
         yield from wrapped(f"{advice.name}: {verdict(advice)}")
-    saved = sum(advice.saved or 0 for advice in advices)
     yield ""
-    yield f"Following the advice changes the bill by ${-saved:+,.2f} a month.".replace("$+", "+$").replace("$-", "-$")
+    yield from wrapped(_what_following_changes(advices))
     yield from wrapped("`turnout advise MODEL` gives the reasons and the lines to paste.")
     yield NOT_COUNTED
+
+
+def _what_following_changes(fleet: Iterable[Advice]) -> str:
+    advised = [advice for advice in fleet if advice.best is not None]
+    saved = [advice.saved for advice in advised if advice.saved is not None]
+    unknown = ", ".join(advice.name for advice in advised if advice.saved is None)
+    if unknown and not saved:
+        return f"What following the advice does to the bill is unknown, as prices are missing: {unknown}."
+    usd = f"${-sum(saved):+,.2f}".replace("$+", "+$").replace("$-", "-$")
+    beside = f", without models of which that is unknown, as prices are missing: {unknown}" if unknown else ""
+    return f"Following the advice changes the bill by {usd} a month{beside}."
 
 
 def verdict(advice: Advice) -> str:
@@ -137,6 +147,8 @@ def _doubts(advice: Advice) -> Iterator[str]:
     unsure = {line.price for option in advice.options if option.open for line in option.bill.unsure}
     if unsure:
         yield from wrapped(f"Not read at a primary source: {', '.join(sorted(unsure))}.")
+    if not all(option.bill.complete for option in advice.options):
+        yield "> lacks a price: the bill is higher, and takes no part in an order by price."
 
 
 def _heading(prices: Prices) -> str:
@@ -150,7 +162,7 @@ def _name(option: Option, advice: Advice) -> str:
 def _usd(option: Option) -> str:
     if option.refused:
         return UNDECIDED
-    return f"{option.bill.monthly:,.2f}" if option.bill.complete else f"{option.bill.monthly:,.2f}+?"
+    return f"{'' if option.bill.complete else '>'}{option.bill.monthly:,.2f}"
 
 
 def asking(question: Question) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from turnout.cost.billing import Bill
 from turnout.cost.fleets import NOT_COUNTED, Fleet, ModelBills
-from turnout.cost.text import MODES, STRUCK, assumptions, by_part, flagged, struck, total
+from turnout.cost.text import MODES, STRUCK, assumptions, by_part, dollars, flagged, struck, total
 from turnout.documents import Block, Folded, Heading, Items, Strong, Table, Text
 from turnout.prices import SURE
 
@@ -18,12 +18,14 @@ def bills(fleet: Fleet, changes: Iterable[str] = ()) -> Iterator[Block]:
     yield Table(("USD a month", *map(str, MODES)), tuple(_row(model) for model in fleet.models))
     yield Text(LEGEND)
     yield Text(
-        f"The fleet as it is declared: ${fleet.monthly:,.2f} a month, ${fleet.shared.monthly:,.2f} of it shared."
+        f"The fleet as it is declared: {dollars(fleet.monthly, not fleet.missing)} a month, "
+        f"${fleet.shared.monthly:,.2f} of it shared."
     )
     if reasons := tuple(f"{model.name}: {sentence}" for model in fleet.models for sentence in struck(model)):
         yield Items(reasons)
     for model in fleet.models:
-        yield Folded(f"{model.name}: {model.mode}, ${model.own.monthly:,.2f} a month", tuple(_details(model)))
+        own = dollars(model.own.monthly, model.own.complete)
+        yield Folded(f"{model.name}: {model.mode}, {own} a month", tuple(_details(model)))
     if sentences := tuple(changes):
         yield Heading("What changes the answer", 2)
         yield Items(sentences)

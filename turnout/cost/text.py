@@ -21,7 +21,8 @@ def fleet_lines(fleet: Fleet) -> Iterator[str]:
     rows = [[model.name, *(cell(model, mode) for mode in MODES)] for model in fleet.models]
     yield from table(["USD a month", *map(str, MODES)], rows)
     yield ""
-    yield f"The fleet as it is declared (*): ${fleet.monthly:,.2f} a month, ${fleet.shared.monthly:,.2f} of it shared."
+    whole = dollars(fleet.monthly, not fleet.missing)
+    yield f"The fleet as it is declared (*): {whole} a month, ${fleet.shared.monthly:,.2f} of it shared."
     for model in fleet.models:
         for sentence in struck(model):
             yield from wrapped(f"{model.name}: {sentence}")
@@ -78,6 +79,11 @@ def cell(model: ModelBills, mode: ServingMode) -> str:
     if bill.refused is not None:
         return STRUCK
     return f"{'*' if mode is model.mode else ''}{total(bill)}"
+
+
+def dollars(usd: float, complete: bool = True) -> str:
+    """Return an amount, marked where it lacks a price."""
+    return f"{'' if complete else '> '}${usd:,.2f}"
 
 
 def total(bill: Bill) -> str:

@@ -14,7 +14,8 @@ from turnout.config.capabilities import SCORES_IN_BATCH
 from turnout.config.specs import ModelSpec
 from turnout.config.stages import Stage
 from turnout.cost import Fleet, ModelBills, fleet, pages
-from turnout.cost.text import STRUCK, struck, total
+from turnout.cost.lines import UNKNOWN
+from turnout.cost.text import STRUCK, dollars, struck, total
 from turnout.documents import Block, Folded, Heading, Items, Strong, Table, Text, fragment
 from turnout.prices import Prices
 from turnout.report import curves, formulas, pictures
@@ -22,6 +23,8 @@ from turnout.report import curves, formulas, pictures
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "page.css").read_text()
 SCRIPT = (FOLDER / "page.js").read_text()
+#: How a model counts of which nobody knows what its advice saves.
+COUNTED = "They count as they are declared."
 #: What sliders move: the figure of a workload, its name, its unit, and how many of that are one of the figure's.
 SLIDERS = (
     ("requests", "Requests a month", "", 1),
@@ -49,8 +52,17 @@ class Part:
 
     @property
     def then(self) -> float:
-        """USD a month if the advice is followed."""
-        return self.model.own.monthly if self.advised is None else self.advised.bill.monthly
+        """USD a month if the advice is followed; as it is now where what that saves is unknown."""
+        return self.model.own.monthly - (self.saved or 0.0)
+
+    @property
+    def saved(self) -> float | None:
+        """USD a month that the advice saves; None where a price of what is, or of what is advised, is missing."""
+        if self.advice.best is None:
+            return 0.0
+        if self.advised is None or not self.model.own.complete:
+            return None
+        return self.model.own.monthly - self.advised.bill.monthly
 
     @property
     def age(self) -> float | None:
@@ -72,17 +84,22 @@ class Report:
         return sum(part.then for part in self.parts) + self.fleet.shared.monthly
 
     @property
+    def unknown(self) -> str:
+        """The models of which nobody knows what the advice saves."""
+        return ", ".join(part.model.name for part in self.parts if part.saved is None)
+
+    @property
     def bars(self) -> list[pictures.Bar]:
-        return [
-            pictures.Bar(
-                part.model.name,
-                part.model.own.monthly,
-                part.then,
-                part.model.mode,
-                part.advised.mode if part.advised else part.model.mode,
-            )
-            for part in self.parts
-        ]
+        return [_bars(part) for part in self.parts]
+
+
+def _bars(part: Part) -> pictures.Bar:
+    own, best = part.model.own, part.advice.best
+    then = own if best is None else best.bill
+    mode = part.model.mode if best is None else best.mode
+    return pictures.Bar(
+        part.model.name, own.monthly, then.monthly, part.model.mode, mode, (own.complete, then.complete)
+    )
 
 
 def report(
@@ -173,17 +190,20 @@ def _figures(part: Part) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    saved = report.fleet.monthly - report.then
+    saved, whole = report.fleet.monthly - report.then, not report.fleet.missing
     yield "<header>"
     yield fragment([Heading("What the models cost"), *pages.basis(report.fleet)])
     less = "less" if saved >= 0 else "more"
+    known = any(part.saved is not None for part in report.parts) or not report.parts
     yield _tiles(
         {
-            "a month as declared": f"${report.fleet.monthly:,.2f}",
-            "a month as advised": f"${report.then:,.2f}",
-            f"a year {less}": f"${abs(saved) * 12:,.2f}",
+            "a month as declared": dollars(report.fleet.monthly, whole),
+            "a month as advised": dollars(report.then, whole) if known else UNKNOWN,
+            f"a year {less}": dollars(abs(saved) * 12) if known else UNKNOWN,
         }
     )
+    if report.unknown:
+        yield fragment([Text(f"What advice saves is unknown, as prices are missing, of: {report.unknown}. {COUNTED}")])
     yield "</header>"
     yield fragment([Heading("The fleet, now and as advised", 2)])
     yield f'<div class="figures"><figure>{pictures.fleet(report.bars)}</figure></div>'
@@ -191,7 +211,7 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _tiles(amounts: Mapping[str, str]) -> str:
-    each = (f"<p><b>{amount}</b> {html.escape(what)}</p>" for what, amount in amounts.items())
+    each = (f"<p><b>{html.escape(amount)}</b> {html.escape(what)}</p>" for what, amount in amounts.items())
     return f'<div class="tiles">{"".join(each)}</div>'
 
 
@@ -199,10 +219,10 @@ def _advised(parts: Iterable[Part]) -> Table:
     rows = []
     for part in parts:
         to = str(part.advice.best.serving) if part.advice.best else STRUCK
-        saved = part.model.own.monthly - part.then
-        rows.append(
-            (part.model.name, str(part.model.mode), to, total(part.model.own), f"{part.then:,.2f}", f"{saved:,.2f}")
-        )
+        own = part.model.own
+        then = total(part.advice.best.bill) if part.advice.best else total(own)
+        saved = UNKNOWN if part.saved is None else f"{part.saved:,.2f}"
+        rows.append((part.model.name, str(part.model.mode), to, total(own), then, saved))
     return Table(("model", "declared", "advised", "USD a month", "as advised", "saves"), tuple(rows), words=3)
 
 
@@ -228,7 +248,8 @@ def _cell(model: ModelBills, mode: ServingMode) -> str:
 def _model(part: Part) -> Iterator[str]:
     model, name = part.model, html.escape(part.model.name)
     yield f'<section id="{name}" data-model="{name}">'
-    yield fragment([Heading(f"{model.name}: {model.mode}, ${model.own.monthly:,.2f} a month", 2), *_decision(part)])
+    own = dollars(model.own.monthly, model.own.complete)
+    yield fragment([Heading(f"{model.name}: {model.mode}, {own} a month", 2), *_decision(part)])
     yield from _what_if(part)
     named = pictures.requests_names(part.requests["crossings"])
     drawn = pictures.break_even(part.requests, model.mode, model.work.requests)
@@ -266,7 +287,7 @@ def _bar(model: ModelBills, mode: ServingMode, most: float) -> str:
     own = ' class="own"' if mode is model.mode else ""
     refused = "" if bill.refused is None else html.escape(bill.refused)
     bar = f'{"hidden " if refused else ""}style="width:{100 * bill.monthly / most:.2f}%"'
-    shown = STRUCK if refused else f"{'' if bill.complete else '> '}${bill.monthly:,.2f}"
+    shown = STRUCK if refused else dollars(bill.monthly, bill.complete)
     return (
         f'<tr data-mode="{mode}"{own}><th>{mode}</th><td><i class="{mode}" {bar}></i>'
         f'<small>{refused}</small></td><td class="n">{shown}</td></tr>'
@@ -276,10 +297,13 @@ def _bar(model: ModelBills, mode: ServingMode, most: float) -> str:
 def _decision(part: Part) -> Iterator[Block]:
     advice = part.advice
     yield Text(f"Advice: {text.verdict(advice)}")
-    saved = part.model.own.monthly - part.then
-    if part.advised and abs(saved) >= 0.005:
+    saved, best = part.saved, advice.best
+    if saved is None:
+        costs = dollars(best.bill.monthly, best.bill.complete)
+        yield Text(f"{best.serving} costs {costs} a month; what that saves is unknown, as a price is missing.")
+    elif abs(saved) >= 0.005:
         less = "less" if saved > 0 else "more"
-        yield Text(f"{part.advised.serving} costs ${part.then:,.2f} a month, ${abs(saved):,.2f} {less} than now.")
+        yield Text(f"{best.serving} costs ${part.then:,.2f} a month, ${abs(saved):,.2f} {less} than now.")
 
 
 def _details(part: Part) -> Iterator[str]:
@@ -303,7 +327,7 @@ def _reasons(part: Part) -> Iterator[Block]:
         if option.mode not in AVAILABLE:
             continue
         reasons = [*(rule.because for rule in option.excluded), *([option.refused] if option.refused else [])]
-        price = "" if option.refused else f", ${option.bill.monthly:,.2f} a month"
+        price = "" if option.refused else f", {dollars(option.bill.monthly, option.bill.complete)} a month"
         if option.open:
             reasons = [rule.because for rule in option.preferred]
         yield Text(f"{option.serving} ({'keeps every promise' if option.open else 'is out'}{price})")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from turnout.cost.text import dollars
 from turnout.report.curves import Crossing, Curves
 
 STYLE = (Path(__file__).parent / "pictures.css").read_text()
@@ -172,13 +173,21 @@ def rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class Bar:
-    """One model: USD a month now and as advised, each with the words that stand beside its bar."""
+    """One model: USD a month now and as advised, each with the words that stand beside its bar, and whether all prices
+    of it are known.
+    """
 
     name: str
     now: float
     advised: float
     mode: str
     other: str
+    complete: tuple[bool, bool] = (True, True)
+
+    @property
+    def change(self) -> float:
+        """USD a month between the two; nothing is known of it where a price is missing."""
+        return abs(self.now - self.advised) if all(self.complete) else 0.0
 
 
 #: Models that get bars of their own; the others are one bar together.
@@ -188,10 +197,12 @@ BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 12, 126, 265
 
 def fleet(bars: Sequence[Bar]) -> str:
     """Draw the fleet as it is against the fleet as it is advised, where most changes first."""
-    shown = sorted(bars, key=lambda bar: (-abs(bar.now - bar.advised), -bar.now))
+    shown = sorted(bars, key=lambda bar: (-bar.change, -bar.now))
     if len(shown) > BARS:
         rest = shown[BARS - 1 :]
-        others = Bar(f"{len(rest)} others", sum(bar.now for bar in rest), sum(bar.advised for bar in rest), "", "")
+        now, advised = (sum(each) for each in zip(*((bar.now, bar.advised) for bar in rest), strict=True))
+        complete = tuple(all(each) for each in zip(*(bar.complete for bar in rest), strict=True))
+        others = Bar(f"{len(rest)} others", now, advised, "", "", complete)
         shown = [*shown[: BARS - 1], others]
     most = max((max(bar.now, bar.advised) for bar in shown), default=0) or 1
     height = len(shown) * 38 + 4
@@ -209,7 +220,8 @@ def _row(bar: Bar, top: int, most: float) -> str:
         wide = max((BAR_RIGHT - BAR_LEFT) * usd / most, 1)
         drawn = "bar now" if number == 0 else "bar"
         parts.append(f'<rect class="{drawn} {mode}" x="{BAR_LEFT}" y="{y}" width="{wide:.1f}" height="{BAR_HEIGHT}"/>')
-        words = f"${usd:,.2f} {mode}" if number == 0 else f"${usd:,.2f} {mode}, advised"
+        amount = dollars(usd, bar.complete[number])
+        words = f"{amount} {mode}" if number == 0 else f"{amount} {mode}, advised"
         parts.append(f'<text x="{BAR_LEFT + wide + 5:.1f}" y="{y + 10}">{html.escape(words)}</text>')
     return "".join(parts)
 

@@ -1,6 +1,7 @@
 """`turnout advise`: from the file, from flags, by asking; and what `validate` says of a contradiction."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -75,6 +76,12 @@ def test_flags_alone_advise_on_a_model_that_is_not_in_the_file(project):
     assert body["lines"][4] == "    max_staleness: 7d"
 
 
+def test_the_bill_rests_on_the_runs_of_the_schedule_that_is_advised():
+    flags = ("--input", "stored", "--consumption", "waits", "--freshness", "40m")
+    assert "1,459.2 runs a month (by the schedule)" in advice(*flags)["rests_on"]
+    assert "1,459.2 runs a month (by the schedule)" in " ".join(call("churn", *flags).stdout.split())
+
+
 def test_traffic_decides_between_modes_that_do():
     flags = ("--input", "request", "--consumption", "waits", "--latency", "30s", "--cost", "high")
     assert advice(*flags, "--traffic", "1000")["advised"] == "serverless"
@@ -134,7 +141,40 @@ def test_a_missing_price_of_a_mode_that_is_neither_only_marks_it(project):
     (project / "models.yaml").write_text(without_a_price("precompute", "async"))
     shown = call("churn")
     assert shown.exit_code == 0
-    assert "+?" in shown.stdout
+    assert " >" in shown.stdout
+    assert "> lacks a price" in shown.stdout
+
+
+WARM = """\
+  scores:
+    mode: batch
+    schedule: rate(1 day)
+    key: id
+    features: [x]
+    code: code
+    serverless: {memory_mb: 4096, provisioned_concurrency: 10}
+    answers: {freshness: now, input: request, consumption: waits, latency: 20s, cost: low, traffic_shape: bursty}
+"""
+
+
+def test_what_has_no_price_is_in_no_difference(project):
+    """Environments that are kept warm cost hundreds, and no source says how many."""
+    (project / "models.yaml").write_text(f"models:\n{WARM}")
+    shown = CliRunner().invoke(cli.app, ["advise"])
+    assert re.search(r"^scores  batch +[0-9.]+  serverless +>[0-9.]+$", shown.stdout, re.M)
+    assert "What following the advice does to the bill is unknown, as prices are missing: scores." in shown.stdout
+    assert "sagemaker_serverless.provisioned" in str(shown.exception)
+    body = json.loads(CliRunner().invoke(cli.app, ["advise", "scores", "--json"]).stdout)
+    assert (body["advised"], body["saves_usd"]) == ("serverless", None)
+    assert body["options"][0]["complete"] is False
+
+
+def test_a_fleets_sum_leaves_out_what_has_no_price_and_says_so(project):
+    alone = advice("churn")["saves_usd"]
+    (project / "models.yaml").write_text(FILE + WARM)
+    shown = CliRunner().invoke(cli.app, ["advise"]).stdout
+    assert f"changes the bill by -${alone:,.2f} a month, without models of which that is unknown" in shown
+    assert "as prices are missing: scores." in " ".join(shown.split())
 
 
 def test_validate_warns_of_a_contradiction_and_refuses_it_where_strict(project):

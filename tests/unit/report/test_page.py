@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from turnout import cli, cost, prices
 from turnout.config import STAGES
+from turnout.config.specs import ModelSpec
 from turnout.cost import fleet
 from turnout.errors import UserError
 from turnout.report import curves, page, pictures
@@ -134,6 +135,44 @@ def test_the_page_tells_the_fleets_bill_and_what_advice_makes_of_it(report, html
     assert advised["documents"].then == advised["documents"].model.own.monthly
 
 
+@pytest.fixture(scope="module")
+def unpriced(models):
+    """A report with one model more, whose advised mode has no price for what it is kept warm with."""
+    warm = {"memory_mb": 4096, "provisioned_concurrency": 10}
+    said = {"freshness": "now", "input": "request", "consumption": "waits", "latency": "20s", "cost": "low"}
+    said["traffic_shape"] = "bursty"
+    entry = {"name": "warm", "mode": "batch", "schedule": "rate(1 day)", "key": "id", "features": ["x"]}
+    spec = ModelSpec.model_validate({**entry, "serverless": warm, "answers": said})
+    return page.report({**models, "warm": spec}, STAGE, TABLE, TODAY)
+
+
+def test_what_has_no_price_is_in_no_difference_of_the_page(report, unpriced):
+    warm = next(part for part in unpriced.parts if part.model.name == "warm")
+    assert warm.advice.best.mode == "serverless"
+    assert warm.saved is None
+    assert unpriced.fleet.monthly - unpriced.then == pytest.approx(report.fleet.monthly - report.then)
+    shown, then = page.page(unpriced), f"{warm.advice.best.bill.monthly:,.2f}"
+    assert re.search(rf"<td[^>]*>&gt;{then}</td>\s*<td[^>]*>unknown</td>", shown)
+    assert f"serverless costs &gt; ${then} a month; what that saves is unknown, as a price is missing." in shown
+    assert "What advice saves is unknown, as prices are missing, of: warm. They count as they are declared." in shown
+    assert f"&gt; ${then} serverless, advised" in shown
+
+
+def test_a_page_of_nothing_but_unknown_differences_has_no_sum_of_them(models, unpriced):
+    warm = next(part for part in unpriced.parts if part.model.name == "warm")
+    shown = page.page(page.report({"warm": warm.spec}, STAGE, TABLE, TODAY))
+    assert "<b>unknown</b> a month as advised" in shown
+    assert "<b>unknown</b> a year less" in shown
+
+
+def test_bars_whose_difference_is_unknown_stand_behind_those_that_change():
+    bars = [pictures.Bar("unknown", 900, 1, "realtime", "batch", (True, False))]
+    bars += [pictures.Bar(f"m{number}", 10 + number, 10, "realtime", "batch") for number in range(20)]
+    drawn = pictures.fleet(bars)
+    assert "unknown" not in drawn
+    assert re.search(r"&gt; \$[0-9.]+ , advised", drawn)
+
+
 def test_what_an_entry_says_cannot_break_out_of_the_page(models):
     wild = "</script><b>"
     spec = models["churn"].model_copy(update={"name": wild})
@@ -206,7 +245,10 @@ def test_a_missing_price_fails_loudly_after_the_page_is_written(tmp_path, monkey
     done = CliRunner().invoke(cli.app, ["report"])
     assert isinstance(done.exception, UserError)
     assert "sagemaker_instance.ml.m5.24xlarge" in str(done.exception)
-    assert "Prices are missing" in (tmp_path / "turnout-report.html").read_text()
+    assert "1 model(s), > $" in done.stdout
+    shown = (tmp_path / "turnout-report.html").read_text()
+    assert "Prices are missing" in shown
+    assert re.search(r"<b>&gt; \$[0-9.]+</b> a month as declared", shown)
 
 
 def test_the_bill_and_the_advice_load_nothing_of_the_report():
