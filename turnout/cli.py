@@ -564,7 +564,8 @@ def list_generations(
     Console(soft_wrap=True, highlight=False, width=max(out.width, GENERATIONS_WIDTH)).print(table)
     for entry in entries:
         if entry["refused"]:
-            out.print(f"{entry['generation']} was refused: {entry['refused']}", markup=False)
+            for_good = ", and cannot be accepted" if entry["miscounted"] else ""
+            out.print(f"{entry['generation']} was refused{for_good}: {entry['refused']}", markup=False)
 
 
 def _predictions_shown(predictions: dict) -> tuple[str, str]:

@@ -6,6 +6,7 @@ AWS, LocalStack or Turnout's local cloud.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import and_
@@ -70,15 +71,8 @@ class Model:
     def put_generation(self, generation: Generation, *, instead_of: Generation | None = None) -> None:
         """Write a manifest; with `instead_of` only if that is still there as it was read, else UserError is raised."""
         arguments = {"ConditionExpression": _as_read(instead_of)} if instead_of else {}
-        try:
+        with self._told(f"Generation {generation.id} of model '{self.name}' was deleted or changed meanwhile."):
             self._table.put_item(Item=generation.to_item(), **arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            raise UserError(
-                f"Generation {generation.id} of model '{self.name}' was deleted or changed meanwhile.",
-                "Look at `turnout generations` and decide again.",
-            ) from error
 
     def delete_generation(self, generation_id: str) -> None:
         """Delete a generation's manifest; its scores are items of their own."""
@@ -95,11 +89,12 @@ class Model:
         progress(deleted)
         return deleted
 
-    def keys_beginning(self, start: str, sk: str) -> Iterator[tuple[str, str]]:
-        """Yield the keys of items whose partition key begins so. It reads the whole table."""
+    def keys_beginning(self, start: str, sk: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield the keys of items whose partition key begins so, with `sk` only those. It reads the whole table."""
+        begins = Attr(PK).begins_with(start)
         pages = self._table.meta.client.get_paginator("scan").paginate(
             TableName=self.table_name,
-            FilterExpression=Attr(PK).begins_with(start) & Attr(SK).eq(sk),
+            FilterExpression=begins if sk is None else begins & Attr(SK).eq(sk),
             ProjectionExpression=f"{PK}, {SK}",
             ConsistentRead=True,
         )
@@ -109,6 +104,11 @@ class Model:
         item = self._get(RUN, run_id)
         return Run.from_item(item) if item else None
 
+    def put_run(self, run: Run, *, instead_of: Run) -> None:
+        """Write a run of the ledger if its status is still the one that was read, else UserError is raised."""
+        with self._told(f"Run {run.id} of model '{self.name}' changed meanwhile."):
+            self._table.put_item(Item=run.to_item(), ConditionExpression=Attr("status").eq(instead_of.status))
+
     def runs(self, limit: int) -> list[Run]:
         """Return up to `limit` runs of the newest slots, last started first."""
         found = (Run.from_item(item) for item in self._newest(RUN, limit))
@@ -117,15 +117,18 @@ class Model:
     def move_pointer(self, old: Pointer, new: Pointer) -> None:
         """Write `new` if the table still holds `old`. Raises UserError when a run moved it in between."""
         as_seen = Attr("revision").eq(old.revision) if old.revision else Attr(PK).not_exists()
-        try:
+        with self._told(f"The generation of model '{self.name}' changed while it was being rolled back."):
             self._table.put_item(Item=new.to_item(), ConditionExpression=as_seen)
+
+    @contextmanager
+    def _told(self, changed: str) -> Iterator[None]:
+        """Turn a write that came too late into a UserError in these words."""
+        try:
+            yield
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            raise UserError(
-                f"The generation of model '{self.name}' changed while it was being rolled back.",
-                "Look at `turnout generations` and decide again.",
-            ) from error
+            raise UserError(changed, "Look at `turnout generations` and decide again.") from error
 
     def _newest(self, pk: str, limit: int) -> list[dict[str, Any]]:
         """Return the last `limit` items of a partition, by pages: DynamoDB ends one after 1 MB, full or not."""

@@ -61,6 +61,7 @@ def _described(generation: Generation, word: str) -> dict[str, Any]:
         "predictions": _predictions(profile) if profile else None,
         "compared": generation.compared,
         "refused": generation.refused,
+        "miscounted": generation.miscounted,
     }
 
 
@@ -131,25 +132,32 @@ def _told(model: Model) -> Iterator[None]:
 def delete(model: Model, generation_id: str, progress: Callable[[int], None]) -> int:
     """Delete a generation's scores and then its manifest; return how many items were asked to go. Raises UserError.
 
-    Whoever is interrupted calls it again. Results in S3 stay. `progress` is told the items so far.
+    Of a run that ended before it had a manifest whatever it left goes. Whoever is interrupted calls it again. Results
+    in S3 stay. `progress` is told the items so far.
     """
-    generation = model.generation(generation_id)
-    if generation is None:
+    generation, run = model.generation(generation_id), model.run(generation_id)
+    if generation is None and run is None:
         raise UserError(f"Model '{model.name}' has no generation {generation_id}.")
-    generation = _set_aside(model, generation)
-    deleted = model.delete_items(_names(model, generation), progress)
+    if generation is not None:
+        generation = _set_aside(model, generation)
+    else:
+        _require_unseen(model, generation_id, model.pointer())
+    if run is not None and run.deleting is None:
+        # Its execution may be redriven, long after the manifest is gone: the ledger remembers.
+        model.put_run(replace(run, deleting=format_moment(datetime.now(UTC))), instead_of=run)
+    deleted = model.delete_items(_names(model, generation_id, generation), progress)
     model.delete_generation(generation_id)
     return deleted
 
 
 def _set_aside(model: Model, generation: Generation) -> Generation:
     """Mark a generation, so that nobody shows it any more. Raises UserError where somebody does or is about to."""
-    _require_unseen(model, generation, model.pointer())
+    _require_unseen(model, generation.id, model.pointer())
     marked = generation if generation.deleting else replace(generation, deleting=format_moment(datetime.now(UTC)))
     model.put_generation(marked, instead_of=generation)
     pointer = model.pointer()
     try:
-        _require_unseen(model, generation, pointer)
+        _require_unseen(model, generation.id, pointer)
         # Whoever read the generation before it was marked holds an old revision then, and cannot move the pointer to
         # it; where there was no pointer yet, there is one now.
         model.move_pointer(pointer, replace(pointer, revision=pointer.revision + 1))
@@ -159,15 +167,15 @@ def _set_aside(model: Model, generation: Generation) -> Generation:
     return marked
 
 
-def _require_unseen(model: Model, generation: Generation, pointer: Pointer) -> None:
+def _require_unseen(model: Model, generation_id: str, pointer: Pointer) -> None:
     seen = {
         "visible": pointer.scores,
         "the one that a rollback would show": pointer.previous_scores,
         "the newest results": pointer.results,
     }
-    run = model.run(generation.id)
+    run = model.run(generation_id)
     for word, name in seen.items():
-        if name == generation.id:
+        if name == generation_id:
             raise UserError(
                 f"Generation {name} of model '{model.name}' is {word}; it stays.", "Show another one first."
             )
@@ -175,8 +183,14 @@ def _require_unseen(model: Model, generation: Generation, pointer: Pointer) -> N
         raise UserError(f"Run {run.id} of model '{model.name}' is still under way.", "Wait for its end.")
 
 
-def _names(model: Model, generation: Generation) -> Iterator[tuple[str, str]]:
-    """Yield the keys of a generation's items: buckets by their numbers, scores that stand alone by looking for them."""
+def _names(model: Model, generation_id: str, generation: Generation | None) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a generation's items: buckets by their numbers, scores that stand alone by looking for them.
+
+    Where no manifest says what was written, or one whose counts are wrong, all are looked for.
+    """
+    if generation is None or generation.miscounted:
+        yield from model.keys_beginning(f"{generation_id}#")
+        return
     for partition, count in enumerate(generation.buckets or ()):
         yield f"{generation.id}#{partition}", WRITTEN
         for bucket in range(count):

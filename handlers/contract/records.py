@@ -87,6 +87,8 @@ class Generation:
     #: What it was beside the generation that was visible before it (handlers.logic.quality).
     compared: dict[str, Any] | None = None
     refused: str | None = None
+    #: It was refused because its counts do not add up: nobody can accept it.
+    miscounted: bool = False
     #: Scores that are items of their own; None in generations of before it was counted.
     singles: int | None = None
     #: When the deletion of its items began, ISO 8601 in UTC: nothing may point here any more.
@@ -99,7 +101,8 @@ class Generation:
 
     def to_item(self) -> Item:
         item: Item = {PK: GENERATION, SK: self.id}
-        item.update({k: v for k, v in self.__dict__.items() if k not in ("id", *_GENERATION_JSON) and v is not None})
+        plain = {k: v for k, v in self.__dict__.items() if k not in ("id", *_GENERATION_JSON)}
+        item.update({k: v for k, v in plain.items() if v is not None and v is not False})
         kept = {name: value for name in _GENERATION_JSON if (value := getattr(self, name)) is not None}
         return item | {name: json.dumps(value) for name, value in kept.items()}
 
@@ -109,6 +112,7 @@ class Generation:
         values = {k: item.get(k) for k in cls.__dataclass_fields__ if k != "id"}
         values.update({k: int(values[k]) for k in ints})
         values.update({name: json.loads(item[name]) for name in _GENERATION_JSON if name in item})
+        values["miscounted"] = item.get("miscounted", False)
         values["singles"] = int(item["singles"]) if "singles" in item else None
         return cls(id=item[SK], **values)
 
@@ -132,6 +136,8 @@ class Run:
     error: str | None = None
     cause: str | None = None
     report: dict[str, Any] | None = None
+    #: When the deletion of its scores began, ISO 8601 in UTC: nothing of it becomes visible, redriven or not.
+    deleting: str | None = None
 
     def to_item(self) -> Item:
         item: Item = {PK: RUN, SK: self.id}

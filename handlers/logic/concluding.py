@@ -44,17 +44,17 @@ class Conclusion:
     clock: Clock
 
     def conclude(self, event: Conclude) -> Concluded:
-        """Record a run's outcome. Raises VerificationFailed or QualityFailed, after which nothing of it is visible."""
+        """Record a run's outcome. Raises VerificationFailed or QualityFailed, after which nothing of it is visible.
+
+        Both are raised again however often it is done, unless receipts that were missing have come.
+        """
         run = self.records.run(event["run_id"]) if event.get("run_id") else None
         if run is not None and run.status == "succeeded":
             return self._concluded(run.id, run.status)
         return OUTCOMES[event["outcome"]](self, event, run)
 
     def _succeed(self, event: Conclude, run: Run | None) -> Concluded:
-        run_id, prepared, published = event["run_id"], event["prepared"], event["published"]
-        receipts = self._receipts(run_id, prepared)
-        verify(prepared, published, event["packed"], receipts, self.mode)
-        generation = self._recorded(run_id) or self._record(self._manifest(event, receipts))
+        generation = self._recorded(event["run_id"], run) or self._record(event)
         self._make_visible(generation)
         return self._end(event, run, generation)
 
@@ -119,20 +119,22 @@ class Conclusion:
         visible = self.records.generation(visible_id) if visible_id else None
         return visible if visible and visible.expires_at > self.clock().timestamp() else None
 
-    def _recorded(self, run_id: str) -> Generation | None:
+    def _recorded(self, run_id: str, run: Run | None) -> Generation | None:
         """Return the manifest of a run that was found good before, or accepted by somebody: it may have been seen
         since, so it is not judged again, least of all beside one that came after it. Raises VerificationFailed where
-        its scores are going away: an execution was redriven after somebody deleted its generation.
+        its scores are going away or gone: an execution was redriven after somebody deleted its generation.
         """
         there = self.records.generation(run_id)
-        if there and there.deleting:
-            raise VerificationFailed(f"generation {run_id} is being deleted since {there.deleting}")
+        for record in (there, run):
+            if record and record.deleting:
+                raise VerificationFailed(f"generation {run_id} is being deleted since {record.deleting}")
         return there if there and there.refused is None else None
 
-    def _record(self, generation: Generation) -> Generation:
-        """Return the generation beside the visible one, in the ledger. Raises QualityFailed, once the manifest says
-        why: what is refused can be looked at, and accepted all the same.
+    def _record(self, event: Conclude) -> Generation:
+        """Return the generation beside the visible one, in the ledger. Raises VerificationFailed or QualityFailed, once
+        the manifest says why: what is refused can be looked at and deleted and, if it counts up, accepted all the same.
         """
+        generation = self._verified(event)
         visible = self._visible()
         compared = replace(generation, compared=compare(generation, visible).to_body() if visible else None)
         found = "; ".join(faults(self.card.quality, compared, visible))
@@ -140,6 +142,17 @@ class Conclusion:
         if found:
             raise QualityFailed(found)
         return compared
+
+    def _verified(self, event: Conclude) -> Generation:
+        prepared, published, packed = event["prepared"], event["published"], event["packed"]
+        receipts = self._receipts(event["run_id"], prepared)
+        try:
+            verify(prepared, published, packed, receipts, self.mode)
+        except VerificationFailed as error:
+            refused = replace(self._manifest(event, ()), refused=error.message[:MAX_CAUSE], miscounted=True)
+            self.records.put_generation(refused)
+            raise
+        return self._manifest(event, receipts)
 
     def _receipts(self, run_id: str, prepared: Prepared) -> list[dict[str, Any]]:
         """Return the receipts that are there, those of shards first; verification says which is not."""

@@ -66,6 +66,8 @@ def require_showable(generation: Generation | None, name: str, now: datetime, *,
         raise CannotBeShown(f"generation {name} is being deleted since {generation.deleting}")
     if generation.expires_at <= now.timestamp():
         raise CannotBeShown(f"generation {name} has expired, and its scores with it")
+    if generation.miscounted:
+        raise CannotBeShown(f"generation {name} cannot be accepted, its counts do not add up: {generation.refused}")
     if generation.refused and not accept_refused:
         raise CannotBeShown(f"generation {name} was refused: {generation.refused}", refused=True)
     return generation

@@ -9,11 +9,16 @@ from moto import mock_aws
 from typer.testing import CliRunner
 
 from handlers.adapters.clients import client
+from handlers.adapters.records_table import RecordsTable
 from handlers.adapters.score_table import WRITTEN, ScoreTable
+from handlers.contract.errors import VerificationFailed
 from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.records import PK, SK, Generation, Pointer, Run
+from handlers.logic.concluding import Conclusion
 from handlers.logic.packing import pack
 from handlers.logic.profiling import profile_of
+from tests.unit.handlers.datasets import card
+from tests.unit.handlers.fakes import FakeClock, FakeMetrics, FakeObjects, event
 from turnout import cli, deployed, generations
 from turnout.errors import UserError
 
@@ -244,6 +249,92 @@ def test_a_deletion_that_broke_is_taken_up_again_and_its_generation_is_never_sho
     assert A not in states(three)
 
 
+FAILED = Run(A, "e", "manual", "s", "failed", "2026-11-21T06:00:00Z", LATER, error="VerificationFailed")
+
+
+def put_run(model, run):
+    boto3.resource("dynamodb").Table(model.table_name).put_item(Item=run.to_item())
+
+
+def conclude_without_receipts(model):
+    """Have run C end, of whose receipts none is there."""
+    client.cache_clear()
+    Conclusion(
+        card=card(),
+        mode=ServingMode.PRECOMPUTE,
+        bucket="data",
+        objects=FakeObjects(),
+        records=RecordsTable(client("dynamodb"), model.table_name),
+        metric_sink=FakeMetrics(),
+        clock=FakeClock(),
+    ).conclude(event("conclude_succeeded"))
+
+
+def test_a_generation_whose_counts_are_wrong_is_listed_is_never_accepted_and_is_deleted_whole(three):
+    run = replace(FAILED, id=C)
+    put_run(three, run)
+    three.move_pointer(three.pointer(), Pointer(results=B, scores=B, previous_scores=A, revision=2))
+    put_scores(three, run.id, ["long" * 300, *[number / 7 for number in range(899)]])
+    three.delete_generation(run.id)
+    with pytest.raises(VerificationFailed):
+        conclude_without_receipts(three)
+    newest, *_ = generations.described(three, 10)
+    assert (newest["generation"], newest["state"], newest["miscounted"]) == (run.id, "refused", True)
+    for accept in (False, True):
+        with pytest.raises(UserError, match=f"{run.id} cannot be accepted, its counts do not add up: receipts"):
+            generations.make_visible(three, run.id, accept_refused=accept)
+    left = len(items_of(three, run.id))
+    assert left > 1 + sum(three.generation(run.id).buckets), "the manifest knows of fewer"
+    assert generations.delete(three, run.id, lambda items: None) == left
+    assert (items_of(three, run.id), three.generation(run.id)) == ([], None)
+    with pytest.raises(VerificationFailed, match="is being deleted since"):  # the execution is redriven
+        conclude_without_receipts(three)
+    assert three.generation(run.id) is None
+
+
+def test_what_a_run_left_that_failed_before_it_had_a_manifest_is_deleted(three):
+    put_run(three, replace(FAILED, id=f"{A[:-1]}Z-abc123"))
+    kept, other = put_scores(three, f"{A[:-1]}Z-abc123", [number / 7 for number in range(900)])
+    put_scores(three, A, ["long" * 300 if number % 9 == 0 else number / 7 for number in range(900)])
+    noted = {PK: f"{A}#0", SK: WRITTEN}
+    boto3.resource("dynamodb").Table(three.table_name).put_item(Item=noted)
+    three.delete_generation(A)
+    put_run(three, replace(FAILED, error="NotAllWritten"))
+    assert generations.delete(three, A, lambda items: None) > 100
+    assert items_of(three, A) == []
+    assert three.run(A).deleting is not None
+    assert kept.get(other, KEYS[0]).prediction == 0.0
+
+
+def test_without_a_manifest_a_run_under_way_and_what_somebody_sees_stay(three):
+    put_scores(three, A, [number / 7 for number in range(900)])
+    three.delete_generation(A)
+    put_run(three, replace(FAILED, status="running"))
+    with pytest.raises(UserError, match=f"Run {A} of model 'churn' is still under way"):
+        generations.delete(three, A, lambda items: None)
+    put_run(three, FAILED)
+    three.move_pointer(three.pointer(), Pointer(results=C, scores=A, previous_scores=B, revision=2))
+    with pytest.raises(UserError, match="is visible; it stays"):
+        generations.delete(three, A, lambda items: None)
+    assert items_of(three, A) != []
+
+
+def test_a_redriven_run_that_ends_well_while_it_is_being_deleted_keeps_its_scores(three, monkeypatch):
+    put_scores(three, A, [number / 7 for number in range(900)])
+    three.delete_generation(A)
+    put_run(three, FAILED)
+    put = deployed.Model.put_run
+
+    def late(self, run, **condition):
+        put_run(three, replace(FAILED, status="succeeded"))
+        put(self, run, **condition)
+
+    monkeypatch.setattr(deployed.Model, "put_run", late)
+    with pytest.raises(UserError, match=f"Run {A} of model 'churn' changed meanwhile"):
+        generations.delete(three, A, lambda items: None)
+    assert items_of(three, A) != []
+
+
 @pytest.mark.parametrize(
     ("pointer", "says"),
     [
@@ -386,6 +477,9 @@ class TestCommands:
         assert "visible" in shown
         assert "0.25, 0.75, 0.75" in shown
         assert "20261124T060000Z was refused: 40 rows are 40.0% of the 100" in shown
+        three.put_generation(manifest("20261125T060000Z", refused="receipts are lost", miscounted=True))
+        assert "20261125T060000Z was refused, and cannot be accepted: rec" in self.call("generations", "churn")
+        three.delete_generation("20261125T060000Z")
         first, *_ = json.loads(self.call("generations", "churn", "--json", "--limit", "1"))
         assert (first["generation"], first["state"]) == ("20261124T060000Z", "refused")
 

@@ -253,8 +253,13 @@ class TestVerification:
             world.conclude()
         assert says in failed.value.message
         assert world.records.current.scores == OLD
-        assert RUN not in world.records.generations
+        refused = world.records.generations[RUN]
+        assert (refused.refused, refused.miscounted) == (failed.value.message, True)
+        assert Generation.from_item(refused.to_item()) == refused
         assert world.metrics.sent == []
+        with pytest.raises(VerificationFailed):
+            world.conclude()
+        assert world.records.generations[RUN] == refused, "a repeated delivery says the same"
 
     def test_a_missing_or_differing_receipt_keeps_the_run_invisible(self):
         world = World()
@@ -265,6 +270,47 @@ class TestVerification:
         with pytest.raises(VerificationFailed, match="receipts"):
             world.conclude()
         assert world.records.current.results == OLD
+
+    def test_a_redrive_after_late_receipts_have_come_succeeds_as_if_they_had_been_there(self):
+        untouched, world = World(), World()
+        untouched.conclude()
+        key = layout.receipt_key("m", RUN, 1)
+        receipt = world.objects.get("data", key)
+        world.objects.delete("data", [key])
+        with pytest.raises(VerificationFailed):
+            world.conclude()
+        said = world.conclude(event("conclude_failed_lambda", error="VerificationFailed"))
+        assert (said["status"], world.records.generations[RUN].miscounted) == ("failed", True)
+        world.objects.put("data", key, receipt)
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert world.records.generations == untouched.records.generations
+        assert world.records.runs == untouched.records.runs
+
+    def test_the_reason_of_a_run_of_thousands_of_shards_fits_into_an_item(self):
+        world = World()
+        world.event["prepared"]["shards"] = [{"index": index, "rows": 5} for index in range(3_100)]
+        with pytest.raises(VerificationFailed):
+            world.conclude()
+        assert len(world.records.generations[RUN].refused) == 4_000
+
+    def test_receipts_that_went_after_a_generation_was_shown_take_nothing_back(self):
+        world = World()
+        sound, world.records.put_run = world.records.put_run, None
+        with pytest.raises(TypeError):
+            world.conclude()
+        world.records.put_run = sound
+        world.objects.delete("data", [layout.receipt_key("m", RUN, 1)])
+        assert world.conclude() == {"run_id": RUN, "status": "succeeded", "visible": True}
+        assert world.records.generations[RUN].refused is None
+
+    def test_a_run_whose_scores_were_deleted_makes_nothing_visible_when_it_is_redriven(self):
+        world = World()
+        deleted = replace(world.records.runs[RUN], status="failed", deleting="2026-11-23T06:10:00Z")
+        world.records.put_run(deleted)
+        with pytest.raises(VerificationFailed, match="is being deleted since 2026-11-23T06:10:00Z"):
+            world.conclude()
+        assert world.records.current.scores == OLD
+        assert Run.from_item(deleted.to_item()) == deleted
 
     def test_a_mode_without_lookups_must_not_have_published_any(self):
         with pytest.raises(VerificationFailed, match="rows to look up 0 is not published 8"):
