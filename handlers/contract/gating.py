@@ -25,8 +25,8 @@ class GateProperties(TypedDict):
     EndpointConfig: str
     FreshSeconds: str  # prove: a visible generation of this model version and age is enough; "0": none is wanted
     BoundSeconds: str  # give up after this long
-    LostAnswersAcknowledged: str  # prove: "true" or "false"; see handlers.contract.answering.refuse_silence
-    DrainSeconds: str  # drain: wait at least this long after the move
+    LostAnswersAcknowledged: NotRequired[str]  # prove: "true" or "false"; see handlers.contract.answering
+    DrainSeconds: NotRequired[str]  # drain: wait at least this long after the move
     RefusesStale: NotRequired[str]  # prove: "true" where lookups refuse old scores, so that the data's own age counts
     Release: NotRequired[str]  # drain: the front door's release, so that each one is drained
 
@@ -61,6 +61,7 @@ class Proof(TypedDict):
     old_config: str  # that endpoint's configuration
     deadline: str  # ISO 8601 UTC
     started_at: str
+    withdrawn: NotRequired[bool]  # since the last proof nothing but the word under `acknowledge` has gone
     allowed: NotRequired[bool]  # nothing is lost by the switch, or somebody meant it
     proved: NotRequired[list[str]]  # what needs no second look
     suspicions: NotRequired[int]  # faults seen one after the other that another look may clear

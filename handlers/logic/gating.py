@@ -41,7 +41,17 @@ def opened(event: Event, *, stage: str, model: str, now: datetime) -> Proof:
         old_config=old.get("EndpointConfig", ""),
         deadline=format_moment(now + timedelta(seconds=int(properties["BoundSeconds"]))),
         started_at=format_moment(now),
+        withdrawn=_is_withdrawn(old, properties),
     )
+
+
+def _is_withdrawn(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    """Say whether nothing has changed but that lost answers are acknowledged no more.
+
+    The other way round is looked at: a proof that lacked the word may have failed, and its mode never been proved.
+    """
+    word = "LostAnswersAcknowledged"
+    return old.get(word) == "true" and {**old, word: "false"} == dict(new)
 
 
 def unopened(event: Event) -> dict[str, Any]:
@@ -65,6 +75,8 @@ def decided_at_once(proof: Proof, stack_status: Callable[[str], str]) -> Proof |
     """
     if proof["request_type"] == "Delete":
         return _with(proof, Verdict(PROVED, "deleted; there is nothing to undo"))
+    if proof["kind"] == "prove" and proof.get("withdrawn"):
+        return _with(proof, Verdict(PROVED, "only the word under `acknowledge` is gone; the mode was proved with it"))
     restores = proof["kind"] == "prove" and proof["request_type"] == "Update"
     if restores and stack_status(proof["stack_id"]) in RESTORING:
         return _with(proof, Verdict(PROVED, "the stack goes back to what it was; that is not proved again"))

@@ -108,8 +108,10 @@ class Gate(Construct):
         ]
         gate = self._function("Gate", "hands CloudFormation's question on", HAND_OVER, start, machine.attr_arn)
         self._token = gate.arn
-        refuses = {"RefusesStale": "true"} if proving.fresh_seconds and parts.spec.on_stale == "refuse" else None
-        self.passed = self._resource("Passed", "prove", proving.bound_seconds, refuses)
+        asked = {"LostAnswersAcknowledged": str(LOST_ANSWERS in parts.spec.acknowledge).lower()}
+        if proving.fresh_seconds and parts.spec.on_stale == "refuse":
+            asked["RefusesStale"] = "true"
+        self.passed = self._resource("Passed", "prove", proving.bound_seconds, asked)
 
     def require(self, proved: Construct) -> None:
         """Ask only after everything in a construct is there and up to date."""
@@ -120,7 +122,8 @@ class Gate(Construct):
 
         That is asked at every release of the front door, whose old version and role go too.
         """
-        drained = self._resource("Drained", "drain", DRAIN_BOUND_SECONDS, {"Release": release})
+        asked = {"DrainSeconds": str(self._pace.drain_seconds), "Release": release}
+        drained = self._resource("Drained", "drain", DRAIN_BOUND_SECONDS, asked)
         drained.add_resource_dependency(after)
 
     def _function(
@@ -160,7 +163,10 @@ class Gate(Construct):
             data_bucket=parts.data.name,
         )
 
-    def _resource(self, id: str, kind: str, bound_seconds: int, more: Mapping[str, str] | None = None) -> CfnResource:
+    def _resource(self, id: str, kind: str, bound_seconds: int, asked: Mapping[str, str]) -> CfnResource:
+        """Return one of the two resources. `asked` are the properties of its kind alone, lest a change of one resource
+        have the other ask again.
+        """
         properties = GateProperties(
             ServiceToken=self._token,
             Kind=kind,
@@ -170,11 +176,9 @@ class Gate(Construct):
             EndpointConfig=self._proving.endpoint_config,
             FreshSeconds=str(self._proving.fresh_seconds),
             BoundSeconds=str(bound_seconds),
-            LostAnswersAcknowledged=str(LOST_ANSWERS in self._parts.spec.acknowledge).lower(),
-            DrainSeconds=str(self._pace.drain_seconds),
         )
         timeout = {"ServiceTimeout": str(bound_seconds + GRACE_SECONDS)}
-        return CfnResource(self, id, type=TYPES[kind], properties={**properties, **(more or {}), **timeout})
+        return CfnResource(self, id, type=TYPES[kind], properties={**properties, **asked, **timeout})
 
 
 TYPES = {"prove": "Custom::TurnoutGate", "drain": "Custom::TurnoutDrain"}

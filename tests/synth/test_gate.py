@@ -53,8 +53,8 @@ def test_gate_and_drain_are_told_what_the_contract_says_and_called_by_one_functi
 ):
     template = served(mode, more)
     for resource, kind in ((gate(template), "prove"), (drain(template), "drain")):
-        beside = {"ServiceTimeout"} | ({"Release"} if kind == "drain" else set())
-        assert set(resource) == GateProperties.__required_keys__ | beside
+        of_its_kind = {"prove": {"LostAnswersAcknowledged"}, "drain": {"DrainSeconds", "Release"}}
+        assert set(resource) == GateProperties.__required_keys__ | of_its_kind[kind] | {"ServiceTimeout"}
         assert (resource["Kind"], resource["Mode"]) == (kind, mode)
     assert gate(template)["ServiceToken"] == drain(template)["ServiceToken"]
     function = template.resources[gate(template)["ServiceToken"]["Fn::GetAtt"][0]]
@@ -120,6 +120,13 @@ def test_the_gate_knows_where_lookups_refuse_old_scores(mode: str, settings: str
 )
 def test_the_gate_knows_whether_lost_answers_are_meant(settings: str, said: str, served: Served):
     assert gate(served("batch", settings))["LostAnswersAcknowledged"] == said
+
+
+@pytest.mark.parametrize(("mode", "more"), EVERY_MODE)
+def test_the_word_that_is_withdrawn_drains_nothing_again(mode: str, more: str, served: Served):
+    silent, said = served(mode, more), served(mode, f"{more}    acknowledge: [lost-answers]\n")
+    assert drain(silent) == drain(said)
+    assert {name for name, value in gate(silent).items() if gate(said)[name] != value} == {"LostAnswersAcknowledged"}
 
 
 @pytest.mark.parametrize(("mode", "more"), EVERY_MODE)

@@ -120,6 +120,9 @@ class World:
     def asked(self, request_type: str = "Update", old: dict[str, str] | None = None, **properties: str) -> Proof:
         """Return the proof that CloudFormation asks for with the stored event, some properties replaced."""
         wanted = event("cfn_gate_update", RequestType=request_type)
+        if properties.get("Kind") == "drain":
+            del wanted["ResourceProperties"]["LostAnswersAcknowledged"]
+            wanted["ResourceProperties"]["DrainSeconds"] = "35"
         wanted["ResourceProperties"] |= properties
         if request_type == "Create":
             del wanted["OldResourceProperties"], wanted["PhysicalResourceId"]

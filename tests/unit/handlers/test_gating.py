@@ -94,6 +94,30 @@ def test_an_update_is_proved(world):
     assert gating.decided_at_once(world.asked(), lambda stack_id: "UPDATE_IN_PROGRESS") is None
 
 
+def test_a_mode_is_not_proved_again_when_only_the_word_under_acknowledge_is_gone(world):
+    old = dict(world.asked()["properties"], LostAnswersAcknowledged="true")
+    decided = gating.decided_at_once(world.asked(old=old), lambda stack_id: "UPDATE_IN_PROGRESS")
+    assert (decided["state"], "acknowledge" in decided["reason"]) == ("proved", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"LostAnswersAcknowledged": "true", "Mode": "precompute"}, {}),
+        ({"LostAnswersAcknowledged": "true", "ModelVersion": "v6"}, {}),
+        ({"LostAnswersAcknowledged": "true", "RefusesStale": "true"}, {}),
+        ({"LostAnswersAcknowledged": "true"}, {"RefusesStale": "true"}),
+        ({}, {}),
+        ({}, {"LostAnswersAcknowledged": "true"}),
+        ({"LostAnswersAcknowledged": "true"}, {"Kind": "drain"}),
+    ],
+)
+def test_whatever_else_has_changed_is_proved(world, old, new):
+    old = dict(world.asked()["properties"]) | old
+    proof = world.asked(old=old, **new)
+    assert gating.decided_at_once(proof, lambda stack_id: "UPDATE_IN_PROGRESS") is None
+
+
 def test_batch_needs_no_proof(world):
     proof = world.asked(old={"Mode": "batch"}, Mode="batch", Endpoint="")
     assert verdict(world.look(proof)) == ("proved", "mode batch needs no proof")
