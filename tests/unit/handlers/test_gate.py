@@ -345,5 +345,5 @@ def test_the_gate_reads_the_counts_of_its_own_model(gated, listener):
     asked_for = asked(listener.url, gated, Mode="precompute", Endpoint="")
     asked_for["OldResourceProperties"]["Mode"] = "realtime"
     seen = prove.handler(opened(asked_for, stage="dev", model="m", now=utc_now()), None)
-    assert (seen["state"], "7 requests: none of them was looked up" in seen["reason"]) == ("failed", True)
+    assert (seen["state"], "7 requests: mode realtime looks no key up" in seen["reason"]) == ("failed", True)
     assert executions() == []
