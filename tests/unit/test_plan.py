@@ -213,6 +213,12 @@ def test_a_switch_says_by_how_much_the_bill_moves_and_which_parts_move_it():
     assert f"changes: −${found.usd:,.2f} a month (−9" in cheaper
 
 
+def test_a_plan_whose_bill_lacks_a_price_names_no_difference():
+    plan = changed("realtime", {}, {"realtime": {"instance_type": "ml.m5.24xlarge"}})
+    assert plan.difference.usd is None
+    assert "by an unknown amount, as a price is missing" in text(plan, whole=False)
+
+
 def test_a_plan_that_changes_no_bill_says_nothing_of_a_difference():
     assert "changes:" not in text(planned("precompute", "precompute"), whole=False)
     assert plan_model(spec("batch"), Situation(), DEV).to_body()["cost"]["difference"] is None
@@ -247,13 +253,13 @@ def test_the_command_takes_the_prices_of_the_region_that_is_set_and_says_where_t
 
 
 def test_what_was_measured_stands_in_for_what_is_assumed():
-    seen = now("batch", Recent(), rows=23_470, run_minutes=3.04)
+    seen = now("batch", Recent(), rows=23_470, job_minutes=3.04)
     plan = plan_model(spec("precompute"), seen, DEV, requests=12)
     assert set(plan.workload.notes) > {
         "12 requests a month (as given)",
         "95.0% of the requests have a score (assumed)",
         "23,470 rows a run (newest generation)",
-        "3 paid minutes a run on one instance (as long as the last run took)",
+        "3 paid minutes a run on one instance (as the last transform job took)",
         "0.1 s of the model a request (assumed)",
     }
     assert plan.workload.entities == 23_470

@@ -6,8 +6,9 @@ from typing import Any
 
 from turnout.cost.billing import Bill
 from turnout.cost.fleets import Fleet, ModelBills
+from turnout.cost.lines import UNKNOWN
 from turnout.cost.pages import basis, doubts
-from turnout.cost.text import by_part, total
+from turnout.cost.text import by_part, dollars, total
 from turnout.documents import Block, Folded, Heading, Strong, Table, Text
 
 CENT = 0.005
@@ -24,8 +25,10 @@ class Difference:
     after: Bill | None
 
     @property
-    def usd(self) -> float:
-        """USD a month more than before."""
+    def usd(self) -> float | None:
+        """USD a month more than before; None where what has no known price has changed too."""
+        if _missed(self.before) != _missed(self.after):
+            return None
         return _monthly(self.after) - _monthly(self.before)
 
     @property
@@ -50,7 +53,7 @@ class Difference:
     def percent(self) -> str:
         """The difference in percent of what was, or how many times as much it is; empty where nothing was."""
         was = _monthly(self.before)
-        if was < CENT:
+        if was < CENT or not self.complete:
             return ""
         times = _monthly(self.after) / was
         return f"{times:,.0f} times" if times >= 10 else f"{times - 1:+.1%}".replace("-", "−")
@@ -68,7 +71,7 @@ class Difference:
             "action": self.action,
             "before": self.before and {"mode": self.before.mode, "usd": round(self.before.monthly, 2)},
             "after": self.after and {"mode": self.after.mode, "usd": round(self.after.monthly, 2)},
-            "usd": round(self.usd, 2),
+            "usd": self.usd if self.usd is None else round(self.usd, 2),
             "once_usd": round(self.once, 2),
             "complete": self.complete,
             "parts": [
@@ -93,8 +96,14 @@ class Comparison:
 
     @property
     def usd(self) -> float:
-        """USD a month more than before, with what the models share."""
-        return self.after.monthly - self.usd_before
+        """USD a month more than before, with what the models share and without `unknown` ones."""
+        shared = self.after.shared.monthly - (0.0 if self.absent else self.before.shared.monthly)
+        return sum(each.usd or 0.0 for each in self.models) + shared
+
+    @property
+    def unknown(self) -> list[str]:
+        """The models whose difference has no known price."""
+        return [each.model for each in self.models if each.usd is None]
 
     @property
     def moved(self) -> list[Difference]:
@@ -109,6 +118,7 @@ class Comparison:
             "usd_before": round(self.usd_before, 2),
             "usd_after": round(self.after.monthly, 2),
             "usd": round(self.usd, 2),
+            "usd_is_without": self.unknown,
             "models": [each.to_body() for each in self.models],
         }
 
@@ -124,9 +134,12 @@ def compare(ref: str, before: Fleet, after: Fleet, *, absent: bool = False) -> C
 def comment(found: Comparison) -> Iterator[Block]:
     """Yield the comparison as a comment on a pull request."""
     yield Heading(f"Cost of the models: {signed(found.usd)} a month against `{found.ref}`", 2)
-    before, after = found.usd_before, found.after.monthly
+    if found.unknown:
+        yield Text(f"That is without what is unknown, as prices are missing: {', '.join(found.unknown)}.")
+    before = dollars(found.usd_before, not found.before.missing)
+    after = dollars(found.after.monthly, not found.after.missing)
     new = f" (${found.after.shared.monthly:,.2f}, new as well)" if found.absent else ""
-    yield Text(f"${before:,.2f} a month before, ${after:,.2f} after, with what the models share{new}.")
+    yield Text(f"{before} a month before, {after} after, with what the models share{new}.")
     if not found.moved:
         yield Text("No model's bill changes.")
     else:
@@ -149,7 +162,7 @@ def _row(each: Difference) -> tuple[str, ...]:
         spelt(each),
         "" if each.before is None else total(each.before),
         "" if each.after is None else total(each.after),
-        Strong(signed(each.usd)),
+        Strong(UNKNOWN if each.usd is None else signed(each.usd)),
         each.percent,
         f"{each.once:,.2f}" if each.once else "",
     )
@@ -168,6 +181,11 @@ def signed(usd: float) -> str:
     if abs(usd) < CENT:
         return "±$0.00"
     return f"{'+' if usd > 0 else '−'}${abs(usd):,.2f}"
+
+
+def _missed(bill: Bill | None) -> set[tuple[str, str, float]]:
+    """Return what a bill has no price of, and how much."""
+    return set() if bill is None else {(line.what, line.price, line.units) for line in bill.missing}
 
 
 def _own(model: ModelBills | None) -> Bill | None:

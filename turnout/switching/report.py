@@ -78,6 +78,8 @@ def _difference(found: Difference) -> str:
     percent = f" ({found.percent})" if found.percent else ""
     parts = ", ".join(f"{part} {signed(after - before)}" for part, before, after in found.parts())
     once = f"; {'' if found.once >= CENT else 'less than '}${max(found.once, 0.01):,.2f} once" if found.once else ""
+    if found.usd is None:
+        return f"by an unknown amount, as a price is missing{': ' if parts else ''}{parts}{once}"
     return f"{signed(found.usd)} a month{percent}{': ' if parts else ''}{parts}{once}"
 
 

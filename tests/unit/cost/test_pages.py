@@ -160,6 +160,29 @@ def test_the_parts_that_differ_make_up_the_difference(project):
     assert parts == pytest.approx(churn["usd"], abs=0.01 * (len(churn["parts"]) + 2))
 
 
+def test_a_difference_that_lacks_a_price_is_unknown_and_in_no_sum(project):
+    rare = "features: [x]\n    realtime: {instance_type: ml.m5.24xlarge}"
+    (project / "models.yaml").write_text(BEFORE.replace("features: [x]", rare, 1))
+    body = json.loads(CliRunner().invoke(cli.app, ["cost", "--diff", "HEAD", "--format", "json"]).stdout)
+    churn, fraud = body["models"]
+    assert (churn["usd"], churn["complete"], fraud["usd"]) == (None, False, 0)
+    assert (body["usd"], body["usd_is_without"]) == (0, ["churn"])
+    shown = CliRunner().invoke(cli.app, ["cost", "--diff", "HEAD"]).stdout
+    assert rows(shown)["churn"][3:5] == ["**unknown**", ""]
+    assert "That is without what is unknown, as prices are missing: churn." in shown
+    assert re.search(r"\$[0-9.]+ a month before, > \$[0-9.]+ after", shown.replace("\\", ""))
+
+
+def test_a_price_that_was_missing_before_too_hides_no_difference(project):
+    rare = BEFORE.replace("features: [x]", "features: [x]\n    realtime: {instance_type: ml.m5.24xlarge}", 1)
+    (project / "models.yaml").write_text(rare)
+    subprocess.run(["git", "commit", "-qam", "a type without a price"], check=True)
+    (project / "models.yaml").write_text(rare.replace("requests_per_month: 300000", "requests_per_month: 900000"))
+    body = json.loads(CliRunner().invoke(cli.app, ["cost", "--diff", "HEAD", "--format", "json"]).stdout)
+    assert body["models"][0]["usd"] > 600_000 * 1e-6  # for the HTTP API alone
+    assert body["usd_is_without"] == []
+
+
 def test_new_removed_and_changed_models_are_told_apart(project):
     later = BEFORE.replace("fraud", "ranking").replace("requests_per_month: 300000", "requests_per_month: 900000")
     (project / "models.yaml").write_text(later)
