@@ -1,9 +1,10 @@
 """Many scores in one item: a bucket as bytes, which bucket a key is in, and how a key is found there.
 
-    byte 0       1, the version of this layout
+    byte 0       the version of this layout: 1, or 2 where values are mixed (`e`, `g`)
     byte 1       keys: `t` text, each between two bytes 0xFF; `u` canonical UUIDs of 16 bytes each. Capital: deflated
-    byte 2       values: `d` float64, `f` float32 (little-endian), `j` JSON texts, each ended by a line feed. Capital:
-                 deflated
+    byte 2       values: `d` float64, `f` float32 (little-endian), `j` JSON texts, each ended by a line feed; `e` and `g`
+                 float64 and float32 with exceptions: how many values there are (4 bytes), the floats, NaN in the place
+                 of each exception, and the exceptions as JSON texts. Capital: deflated
     bytes 3..6   length of the key block (little-endian), which follows; the value block is the rest
 
 Keys stand in the order of their UTF-8 bytes, values in the order of the keys. Whole keys are kept, and 0xFF is in no
@@ -12,18 +13,21 @@ another's answer. An empty JSON text says that the score is an item of its own, 
 """
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
-VERSION = 1
-HEADER = struct.Struct("<BccI")
+VERSION, MIXED_VERSION = 1, 2
+HEADER, COUNT = struct.Struct("<BccI"), struct.Struct("<I")
 SEPARATOR = b"\xff"
 
 Values = Literal["d", "f", "j"]
 FLOATS: dict[Values, int] = {"d": 8, "f": 4}  # bytes of one value
+#: What floats are called that have exceptions among them.
+MIXED: dict[Values, bytes] = {"d": b"e", "f": b"g"}
 
 #: What `find` returns for a key without a score, and for one whose score is an item of its own.
 ABSENT, ELSEWHERE = object(), object()
@@ -71,17 +75,18 @@ def place(key: bytes, buckets: Sequence[int]) -> tuple[int, int] | None:
 
 
 def encode(keys: Sequence[bytes], values: Sequence[Any], kind: Values) -> bytes:
-    """Return a bucket of keys in order and their values: floats, or JSON texts as bytes."""
+    """Return a bucket of keys in order and their values: JSON texts as bytes, or floats and such texts among them."""
     key_kind, key_block = _smaller(*_key_block(keys))
-    value_kind, value_block = _smaller(kind.encode(), _value_block(values, kind))
-    return HEADER.pack(VERSION, key_kind, value_kind, len(key_block)) + key_block + value_block
+    value_kind, value_block = _smaller(*_value_block(values, kind))
+    version = MIXED_VERSION if value_kind.lower() in MIXED.values() else VERSION
+    return HEADER.pack(version, key_kind, value_kind, len(key_block)) + key_block + value_block
 
 
 def find(bucket: bytes, key: bytes) -> Any:
     """Return the prediction of a key, ABSENT or ELSEWHERE. Raises UnknownLayout."""
     version, key_kind, value_kind, size = HEADER.unpack_from(bucket)
-    if version != VERSION:
-        raise UnknownLayout(f"a bucket of layout {version}; this code reads {VERSION}")
+    if version not in (VERSION, MIXED_VERSION):
+        raise UnknownLayout(f"a bucket of layout {version}; this code reads {VERSION} and {MIXED_VERSION}")
     keys = _inflated(key_kind, bucket[HEADER.size : HEADER.size + size])
     index = KEY_INDEX[key_kind.lower()](keys, key)
     if index is None:
@@ -97,10 +102,18 @@ def _key_block(keys: Sequence[bytes]) -> tuple[bytes, bytes]:
     return b"t", SEPARATOR + SEPARATOR.join(keys) + SEPARATOR
 
 
-def _value_block(values: Sequence[Any], kind: Values) -> bytes:
-    if kind in FLOATS:
-        return struct.pack(f"<{len(values)}{kind}", *values)
-    return b"".join(text + b"\n" for text in values)
+def _value_block(values: Sequence[Any], kind: Values) -> tuple[bytes, bytes]:
+    if kind == "j":
+        return b"j", _lines(values)
+    if bytes not in set(map(type, values)):
+        return kind.encode(), struct.pack(f"<{len(values)}{kind}", *values)
+    floats = [math.nan if type(value) is bytes else value for value in values]
+    texts = _lines(value for value in values if type(value) is bytes)
+    return MIXED[kind], COUNT.pack(len(values)) + struct.pack(f"<{len(values)}{kind}", *floats) + texts
+
+
+def _lines(texts: Iterable[bytes]) -> bytes:
+    return b"".join(text + b"\n" for text in texts)
 
 
 def _smaller(kind: bytes, block: bytes) -> tuple[bytes, bytes]:
@@ -136,10 +149,24 @@ KEY_INDEX = {b"t": _text_index, b"u": _uuid_index}
 
 def _value(block: bytes, index: int, kind: bytes) -> Any:
     if kind in b"jJ":
-        text = _inflated(kind, block).split(b"\n", index + 1)[index]
-        return json.loads(text) if text else ELSEWHERE
+        return _text(_inflated(kind, block), index)
+    if kind.lower() in MIXED.values():
+        return _mixed(_inflated(kind, block), index, "d" if kind.lower() == MIXED["d"] else "f")
     letter = kind.decode().lower()
     width = FLOATS[letter]
     if kind.isupper():  # inflated only as far as the value
         block = zlib.decompressobj(-zlib.MAX_WBITS).decompress(block, (index + 1) * width)
     return struct.unpack_from(f"<{letter}", block, index * width)[0]
+
+
+def _mixed(block: bytes, index: int, letter: Values) -> Any:
+    (count,) = COUNT.unpack_from(block)
+    floats = struct.unpack_from(f"<{count}{letter}", block, COUNT.size)
+    if not math.isnan(floats[index]):
+        return floats[index]
+    return _text(block[COUNT.size + count * FLOATS[letter] :], sum(map(math.isnan, floats[:index])))
+
+
+def _text(lines: bytes, index: int) -> Any:
+    text = lines.split(b"\n", index + 1)[index]
+    return json.loads(text) if text else ELSEWHERE

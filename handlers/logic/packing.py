@@ -6,6 +6,7 @@ fit, so that about one in thirty thousand does not and costs its readers a secon
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,19 +50,26 @@ class Packed:
 
 @dataclass(frozen=True)
 class _Column:
-    """What goes into buckets: key, place in the partition and value of each row, and the kind of all values."""
+    """What goes into buckets: key, place in the partition and value of each row, and the kind of all values.
+
+    `exceptions` are the rows whose values are texts among floats.
+    """
 
     keys: list[bytes]
     places: list[int]
     values: Sequence[Any]
     kind: Values
+    exceptions: Sequence[int]
 
     def sizes(self) -> list[int]:
         """Return the bytes of each row before anything is deflated."""
         if self.kind == "j":
             return [len(key) + len(text) + 2 for key, text in zip(self.keys, self.values, strict=True)]
         width = FLOATS[self.kind] + 1
-        return [len(key) + width for key in self.keys]
+        sizes = [len(key) + width for key in self.keys]
+        for index in self.exceptions:
+            sizes[index] += len(self.values[index]) + 1
+        return sizes
 
 
 def pack(
@@ -69,17 +77,18 @@ def pack(
 ) -> Packed:
     """Return the scores of one of `partitions` parts as buckets.
 
-    Floats keep every bit, or with `float32` what that precision keeps; everything else is kept as JSON. Raises
+    Floats keep every bit, or with `float32` what that precision keeps; everything else is kept as JSON, beside the
+    floats where these are as many, else all together. Raises
     VerificationFailed for a key that comes twice and ValueError for what JSON cannot carry.
     """
     encoded = list(map(key_bytes, keys))
     if repeated := len(encoded) - len(set(encoded)):
         raise VerificationFailed(f"{repeated:,} keys were scored more than once")
-    kind, values, large = _values(predictions, precision)
+    kind, values, exceptions, large = _values(predictions, precision)
     places = hashes(encoded)
     if partitions > 1:
         places = [within(place, partitions) for place in places]
-    column = _Column(encoded, places, values, kind)
+    column = _Column(encoded, places, values, kind, exceptions)
     count = 0 if 2 * len(large) > len(encoded) else _bucket_count(column)
     while count:
         bodies = list(_bodies(column, count))
@@ -89,16 +98,33 @@ def pack(
     return Packed(len(encoded), 0, [], list(zip(keys, predictions, strict=True)))
 
 
-def _values(predictions: Sequence[Any], precision: Precision) -> tuple[Values, Sequence[Any], list[int]]:
-    """Return how values are kept, the values so, and which of them are large (and are kept as nothing)."""
-    if set(map(type, predictions)) == {float} and all(map(math.isfinite, predictions)):
-        is_narrow = precision == "float32" and max(map(abs, predictions)) <= LARGEST_FLOAT32
-        return "f" if is_narrow else "d", predictions, []
-    texts = [json.dumps(prediction, allow_nan=False).encode() for prediction in predictions]
-    large = [index for index, text in enumerate(texts) if len(text) > LARGE]
+def _values(
+    predictions: Sequence[Any], precision: Precision
+) -> tuple[Values, Sequence[Any], Sequence[int], Sequence[int]]:
+    """Return how values are kept, the values so, which of them are texts among floats, and which are large.
+
+    What is large is kept as an empty text.
+    """
+    kinds = Counter(map(type, predictions))
+    others = len(predictions) - kinds[float]
+    floats = [value for value in predictions if type(value) is float] if others else predictions
+    is_json = 2 * others > len(predictions) or not all(map(math.isfinite, floats))
+    if not others and not is_json:
+        return _float_kind(floats, precision), predictions, (), ()
+    as_text = [index for index, value in enumerate(predictions) if is_json or type(value) is not float]
+    values = list(predictions)
+    for index in as_text:
+        values[index] = json.dumps(predictions[index], allow_nan=False).encode()
+    large = [index for index in as_text if len(values[index]) > LARGE]
     for index in large:
-        texts[index] = b""
-    return "j", texts, large
+        values[index] = b""
+    return ("j", values, (), large) if is_json else (_float_kind(floats, precision), values, as_text, large)
+
+
+def _float_kind(floats: Sequence[float], precision: Precision) -> Values:
+    """Return `d` or `f`: float32 where it is asked for and none becomes infinite."""
+    is_narrow = precision == "float32" and max(map(abs, floats), default=0.0) <= LARGEST_FLOAT32
+    return "f" if is_narrow else "d"
 
 
 def _bucket_count(column: _Column) -> int:

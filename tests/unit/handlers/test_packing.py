@@ -45,10 +45,13 @@ predictions = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(anything, inner, max_size=3),
     max_leaves=8,
 )
+#: What stands among floats: most are kept beside them.
+APART = [0, 1, -1, 10**30, True, None, "1", [0.5], {"a": 1}, "large " * 300]
 columns = st.one_of(
     st.dictionaries(keys, predictions, max_size=60),
     st.dictionaries(keys, st.floats(allow_nan=False, allow_infinity=False), max_size=60),
     st.dictionaries(uuids, st.integers(), max_size=60),
+    st.dictionaries(keys, st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(APART), max_size=60),
     st.dictionaries(keys, st.just("large " * 300) | predictions, max_size=20),
 )
 
@@ -86,6 +89,19 @@ def test_keys_that_all_hash_alike_are_told_apart(scores, others):
     for key, prediction in scores.items():
         assert same(find(bucket, key_bytes(key)), prediction)
     assert all(find(bucket, key_bytes(key)) is ABSENT for key in others if key not in scores)
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("01744405000000ff61ff62ff636000810bf60c10d00000", [0.25, -0.0]),
+        ("01746605000000ff61ff62ff0000803e0000003f", [0.25, 0.5]),
+        ("01746a05000000ff61ff62ff310a0a", [1, ELSEWHERE]),
+    ],
+)
+def test_buckets_that_were_written_before_floats_had_exceptions_are_read(written, values):
+    found = [find(bytes.fromhex(written), key) for key in (b"a", b"b")]
+    assert list(map(repr, found)) == list(map(repr, values))
 
 
 def test_a_uuid_that_lies_across_two_others_is_absent():
@@ -141,6 +157,27 @@ class TestSizes:
         assert sum(map(write_units, self.items(narrow))) < 900
         assert looked_up(narrow, "0000001") == struct.unpack("<f", struct.pack("<f", 1 / 3))[0]
 
+    @pytest.mark.parametrize("precision", ["float64", "float32"])
+    @pytest.mark.parametrize(("every", "most"), [(20_000, 1.01), (1_000, 1.03), (20, 1.15)])
+    def test_integers_among_floats_leave_the_floats_packed(self, precision, every, most):
+        generator = random.Random(3)
+        names = [f"{number:07d}" for number in range(40_000)]
+        floats = [generator.random() for _ in names]
+        with_integers = [number % 2 if number % every == 7 else value for number, value in enumerate(floats)]
+        plain, mixed = (pack(names, values, precision=precision) for values in (floats, with_integers))
+        units = [sum(map(write_units, self.items(packed))) for packed in (plain, mixed)]
+        assert units[1] <= most * units[0]
+        assert looked_up(mixed, "0000007") == 1
+        assert type(looked_up(mixed, "0000007")) is int
+        assert looked_up(mixed, "0000008") == looked_up(plain, "0000008")
+        if precision == "float64":
+            assert all(same(looked_up(mixed, names[at]), with_integers[at]) for at in range(0, 2_000, 3))
+
+    def test_a_bucket_without_exceptions_is_one_of_the_first_layout(self):
+        mixed = self.packed(20_000, str, lambda number: 1 if number == 7 else number / 3)
+        versions = [body[0] for _, body in mixed.bodies]
+        assert (versions.count(2), versions.count(1)) == (1, len(versions) - 1)
+
     def test_what_float32_cannot_hold_keeps_float64(self):
         packed = pack(["a", "b"], [1e300, 0.1], precision="float32")
         assert (looked_up(packed, "a"), looked_up(packed, "b")) == (1e300, 0.1)
@@ -177,7 +214,7 @@ class TestRefusals:
     def test_a_bucket_of_a_later_layout_is_refused(self):
         body = encode([b"a"], [0.5], "d")
         with pytest.raises(UnknownLayout):
-            find(b"\x02" + body[1:], b"a")
+            find(b"\x03" + body[1:], b"a")
 
 
 def test_a_hash_is_the_same_for_ever():
