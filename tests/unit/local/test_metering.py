@@ -3,6 +3,43 @@
 import pytest
 
 from turnout.local.sagemaker.hosting.metering import Call, backlog_values, call_values
+from turnout.local.sagemaker.hosting.usage import Use, Utilization
+
+#: Metric -> unit, as the pages monitoring-cloudwatch, serverless-endpoints-monitoring and async-inference-monitor of
+#: AWS's developer guide have them. They name no unit for ConcurrentRequestsPerModel.
+UNITS = {
+    "ApproximateAgeOfOldestRequest": "Seconds",
+    "ApproximateBacklogSize": "Count",
+    "ApproximateBacklogSizePerInstance": "Count",
+    "CPUUtilization": "Percent",
+    "DiskUtilization": "Percent",
+    "ExpiredRequests": "Count",
+    "HasBacklogWithoutCapacity": "Count",
+    "Invocation4XXErrors": "None",
+    "Invocation5XXErrors": "None",
+    "InvocationFailures": "Count",
+    "InvocationModelErrors": "None",
+    "Invocations": "None",
+    "InvocationsPerInstance": "None",
+    "InvocationsProcessed": "Count",
+    "MemoryUtilization": "Percent",
+    "ModelLatency": "Microseconds",
+    "ModelSetupTime": "Microseconds",
+    "NotificationFailures": "Count",
+    "OverheadLatency": "Microseconds",
+    "RequestDownloadFailures": "Count",
+    "RequestDownloadLatency": "Microseconds",
+    "ResponseUploadFailures": "Count",
+    "ResponseUploadLatency": "Microseconds",
+    "ServerlessConcurrentExecutionsUtilization": "None",
+    "ServerlessProvisionedConcurrencyExecutions": "Count",
+    "ServerlessProvisionedConcurrencyInvocations": "Count",
+    "ServerlessProvisionedConcurrencySpilloverInvocations": "Count",
+    "ServerlessProvisionedConcurrencyUtilization": "None",
+    "TimeInBacklog": "Milliseconds",
+    "TotalProcessingTime": "Milliseconds",
+}
+UNITS_UNKNOWN = {"ConcurrentRequestsPerModel"}
 
 
 def values(found) -> dict[str, float]:
@@ -16,6 +53,21 @@ def units(found) -> dict[str, str]:
 CALL = Call(status=200, model_seconds=0.25, overhead_seconds=1.5, setup_seconds=1.2, concurrent=3, running=3)
 INSTANCES = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
 SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5}}
+
+
+def test_every_metric_has_the_unit_that_awss_pages_give_it():
+    provisioned = {"ServerlessConfig": {**SERVERLESS["ServerlessConfig"], "ProvisionedConcurrency": 2}}
+    use = Utilization()
+    list(use.values({"i": Use(1, 0.0, 1)}, 1, 1.0, 0.0))
+    found = (
+        units(call_values(CALL, INSTANCES, 2))
+        | units(call_values(CALL, provisioned, 0))
+        | units(backlog_values(6, 2.5, 2))
+        | units(use.values({"i": Use(1, 1.0, 1)}, 1, 1.0, 1.0))
+    )
+    assert {name: unit for name, unit in found.items() if name not in UNITS_UNKNOWN} == {
+        name: UNITS[name] for name in found.keys() - UNITS_UNKNOWN
+    }
 
 
 def test_latencies_are_microseconds():

@@ -37,7 +37,7 @@ def microseconds(seconds: float) -> float:
 
 def call_values(call: Call, variant: Mapping[str, Any], instances: int) -> Iterable[Value]:
     """Yield what one synchronous request adds. `variant`: its part of the endpoint configuration."""
-    yield Value("Invocations", 1, "Count")
+    yield Value("Invocations", 1, "None")
     yield from error_values(call.status)
     yield Value("ModelLatency", microseconds(call.model_seconds), "Microseconds")
     yield Value("OverheadLatency", microseconds(call.overhead_seconds), "Microseconds")
