@@ -1,6 +1,7 @@
 """Asynchronous endpoints and scaling: queue, results, failures, expiry, duplicates, notifications, to zero and back."""
 
 import json
+import re
 import time
 
 import pytest
@@ -87,6 +88,14 @@ def test_what_the_model_refuses_lies_at_the_failure_location(client, data):
     assert result(client, refused["FailureLocation"]) == words
     assert "Received server error (500)" in result(client, failed["FailureLocation"])
     assert text_at(client, refused["OutputLocation"]) is None
+    logs, group = client("logs"), f"/aws/sagemaker/Endpoints/{name}"
+
+    def told() -> list[dict]:
+        return logs.filter_log_events(logGroupName=group, filterPattern=refused["InferenceId"])["events"]
+
+    (line,) = wait_until(told)
+    assert re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}/data-log", line["logStreamName"])
+    assert line["message"].endswith(f"[{refused['InferenceId']}] {words}")
 
 
 def test_topics_are_told_of_success_and_failure(client, data):

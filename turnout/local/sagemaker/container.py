@@ -280,12 +280,19 @@ def _excerpt(body: bytes) -> str:
 
 
 class LogShipper(threading.Thread):
-    """Copies a container's log file to CloudWatch Logs, line by line, until it is closed."""
+    """Copies a log file to CloudWatch Logs, line by line, until it is closed. Also a context manager."""
 
     def __init__(self, logs, log_file: Path, group: str, stream: str) -> None:
         super().__init__(daemon=True, name=f"ship-{stream}")
         self._logs, self._file, self._group, self._stream = logs, log_file, group, stream
         self._done = threading.Event()
+
+    def __enter__(self) -> "LogShipper":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     def run(self) -> None:
         self._create()

@@ -8,9 +8,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from turnout.local.sagemaker.artifact import BadArtifact, fetch_model, remove
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
 from turnout.local.sagemaker.containers import open_container
+from turnout.local.sagemaker.data_log import DataLog
 from turnout.local.sagemaker.hosting import usage
 from turnout.local.sagemaker.ports import Cloud, Scope
 from turnout.local.sagemaker.store import Store
@@ -25,7 +26,7 @@ from turnout.local.sagemaker.transform.capture import manifests
 from turnout.local.sagemaker.transform.errors import JobFailed, ObjectFailed, Stopped
 from turnout.local.sagemaker.transform.inputs import InputObject, Inputs, deal, location, read_inputs
 from turnout.local.sagemaker.transform.meter import NAMESPACE, Meter
-from turnout.local.sagemaker.transform.objects import DataLog, Objects, encryption
+from turnout.local.sagemaker.transform.objects import Objects, encryption
 from turnout.local.sagemaker.transform.sending import Requests
 from turnout.local.sagemaker.transform.settings import STRATEGIES, TransformSettings, with_defaults
 
@@ -234,17 +235,8 @@ class Transform:
         log_file.unlink(missing_ok=True)
         data_file = log_file.with_name(f"{log_file.stem}-data.log")
         for file, name in ((log_file, stream), (data_file, f"{stream}/data-log")):
-            stack.enter_context(self._shipped(file, name))
+            stack.enter_context(LogShipper(self.cloud.client("logs", self.scope), file, LOG_GROUP, name))
         return stack.enter_context(closing(DataLog(data_file)))
-
-    @contextmanager
-    def _shipped(self, file: Path, stream: str) -> Iterator[None]:
-        shipper = LogShipper(self.cloud.client("logs", self.scope), file, LOG_GROUP, stream)
-        shipper.start()
-        try:
-            yield
-        finally:
-            shipper.close()
 
     def _meter(self, container: Container, identity: str) -> Meter:
         host = {"Host": f"{self.job['TransformJobName']}/{identity}"}

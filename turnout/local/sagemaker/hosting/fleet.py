@@ -22,8 +22,9 @@ from turnout.local.faults import Faults
 from turnout.local.sagemaker.artifact import BadArtifact, definitions, fetch_model, remove
 from turnout.local.sagemaker.container import Container, ContainerFailed, LogShipper
 from turnout.local.sagemaker.containers import open_container
+from turnout.local.sagemaker.data_log import DataLog
 from turnout.local.sagemaker.hosting import usage
-from turnout.local.sagemaker.hosting.kinds import is_serverless
+from turnout.local.sagemaker.hosting.kinds import Kind, is_serverless, kind_of
 from turnout.local.sagemaker.hosting.metering import Value
 from turnout.local.sagemaker.ports import Cloud, Scope
 
@@ -69,18 +70,19 @@ class NotReady(Exception):
 
 @dataclass
 class Instance:
-    """One process. `busy` counts the requests in it."""
+    """One process. `busy` counts the requests in it; only asynchronous endpoints have a data log."""
 
     identity: str
     container: Container
-    shipper: LogShipper
+    logs: contextlib.ExitStack
+    data_log: DataLog | None
     busy: int = 0
     failed_pings: int = 0
     idle_since: float = field(default_factory=time.monotonic)
 
     def stop(self) -> None:
         self.container.stop()
-        self.shipper.close()
+        self.logs.close()
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,21 @@ class Lease:
 class Variant:
     """The processes of one production variant."""
 
-    def __init__(self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, settings: dict, model: dict) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        scope: Scope,
+        faults: Faults,
+        endpoint: str,
+        settings: dict,
+        model: dict,
+        asynchronous: bool = False,
+    ) -> None:
         self.settings, self.name, self.serverless = settings, settings["VariantName"], is_serverless(settings)
         self.desired, self.weight, self.created = 0, 1.0, time.time()
         self.image = definitions(model)[0].get("Image", "")
         self._cloud, self._scope, self._faults, self._endpoint, self._model = cloud, scope, faults, endpoint, model
+        self._asynchronous = asynchronous
         self._changed = threading.Condition()
         self._instances: list[Instance] = []
         self._launching: list[Container] = []
@@ -196,8 +208,6 @@ class Variant:
         self._wait_for_capacity()
         identity = f"i-{secrets.token_hex(9)[:17]}"
         log_file = self._cloud.log_dir / "endpoints" / f"{self._endpoint}-{self.name}-{identity}.log"
-        logs = self._cloud.client("logs", self._scope)
-        shipper = LogShipper(logs, log_file, f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/{identity}")
         seconds = self.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS[self.serverless])
         container = open_container(
             self._model,
@@ -207,19 +217,31 @@ class Variant:
             start_seconds=seconds,
             memory_mb=self.settings.get("ServerlessConfig", {}).get("MemorySizeInMB", 0),
         )
-        shipper.start()
-        self._launching.append(container)
-        try:
-            container.__enter__()
-        except ContainerFailed as error:
-            shipper.close()
-            raise FleetFailed(
-                f"The primary container for production variant {self.name} did not pass the ping health check. "
-                f"Please check CloudWatch logs for this endpoint. ({error})"
-            ) from error
-        finally:
-            self._launching.remove(container)
-        return Instance(identity, container, shipper)
+        with contextlib.ExitStack() as logs:
+            data_log = self._logs(logs, identity, log_file)
+            self._launching.append(container)
+            try:
+                container.__enter__()
+            except ContainerFailed as error:
+                raise FleetFailed(
+                    f"The primary container for production variant {self.name} did not pass the ping health check. "
+                    f"Please check CloudWatch logs for this endpoint. ({error})"
+                ) from error
+            finally:
+                self._launching.remove(container)
+            return Instance(identity, container, logs.pop_all(), data_log)
+
+    def _logs(self, stack: contextlib.ExitStack, identity: str, log_file: Path) -> DataLog | None:
+        """Ship the container's log and, of an asynchronous endpoint, the data log, under SageMaker's names for them."""
+        logs = self._cloud.client("logs", self._scope)
+        group, stream = f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/{identity}"
+        stack.enter_context(LogShipper(logs, log_file, group, stream))
+        if not self._asynchronous:
+            return None
+        data_file = log_file.with_name(f"{log_file.stem}-data.log")
+        data_file.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(LogShipper(logs, data_file, group, f"{stream}/data-log"))
+        return stack.enter_context(contextlib.closing(DataLog(data_file)))
 
     def _wait_for_capacity(self) -> None:
         if self._faults.endpoint_starts == "fail":
@@ -260,6 +282,11 @@ class Variant:
         """How many processes there are."""
         with self._changed:
             return len(self._instances)
+
+    def data_log(self) -> DataLog | None:
+        """Return the data log of one of the processes; None when there is none."""
+        with self._changed:
+            return self._instances[0].data_log if self._instances else None
 
     @contextlib.contextmanager
     def lease(self, session: str | None = None) -> Iterator[Lease]:
@@ -439,7 +466,7 @@ class Variant:
         for container in [*(instance.container for instance in ending), *list(self._launching)]:
             container.stop()
         for instance in ending:
-            instance.shipper.close()
+            instance.logs.close()
         remove(self._folder)
 
     def _finish(self, instance: Instance) -> None:
@@ -456,9 +483,10 @@ class Fleet:
         self, cloud: Cloud, scope: Scope, faults: Faults, endpoint: str, config: dict, models: Mapping[str, dict]
     ) -> None:
         self.config, self.models = config, models
+        asynchronous = kind_of(config) == Kind.ASYNC
         self.variants = {
-            settings["VariantName"]: Variant(cloud, scope, faults, endpoint, settings, models[settings["ModelName"]])
-            for settings in config["ProductionVariants"]
+            each["VariantName"]: Variant(cloud, scope, faults, endpoint, each, models[each["ModelName"]], asynchronous)
+            for each in config["ProductionVariants"]
         }
 
     def start(self, counts: Mapping[str, int], weights: Mapping[str, float]) -> None:

@@ -42,11 +42,7 @@ logger = logging.getLogger("turnout.sagemaker")
 
 
 class Failed(Exception):
-    """The request came to no result; the message is its failure reason. `status` is the model's, 0 for none."""
-
-    def __init__(self, reason: str, status: int = 0) -> None:
-        super().__init__(reason)
-        self.status = status
+    """The request came to no result; the message is its failure reason."""
 
 
 @dataclass(frozen=True)
@@ -156,38 +152,50 @@ class Queue:
                 self._changed.notify_all()
 
     def _handle(self, request: Request) -> None:
+        """Answer one request in one process, which is busy until its caller has been told."""
         began = time.time()
-        values = [Value("TimeInBacklog", round((began - request.received) * 1000), "Milliseconds")]
-        variant = next(iter(self._live.fleet.variants), None)
-        try:
-            answer, variant = self._answer(request, began, values)
-            self._put(request.output_location, answer.body, answer.headers.get("content-type"), values)
-        except Failed as failure:
-            values.append(Value("InvocationFailures", 1, "Count"))
-            self._report_failure(request, str(failure), failure.status, values)
-        else:
-            values.append(Value("InvocationFailures", 0, "Count"))
-            self._notify(request, "SuccessTopic", completed(self._scope, request, answer, self._includes("SUCCESS")))
-        values.append(Value("InvocationsProcessed", 1, "Count"))
-        values.append(Value("TotalProcessingTime", round((time.time() - began) * 1000), "Milliseconds"))
-        metering.record(self._cloud, self._scope, values, request.endpoint, variant)
+        variant = next(iter(self._live.fleet.variants.values()))
+        name, log = variant.name, variant.data_log()
+        values = [Value("TimeInBacklog", _milliseconds(began - request.received), "Milliseconds")]
+        with contextlib.ExitStack() as held:
+            try:
+                self._refuse_expired(request, began, values)
+                place = self._lease(held)
+                name, log = place.variant.name, place.instance.data_log
+                answer = self._answer(place, request, values)
+                self._put(request.output_location, answer.body, answer.headers.get("content-type"), values)
+            except Failed as failure:
+                reason = str(failure)
+                values.append(Value("InvocationFailures", 1, "Count"))
+                self._report_failure(request, reason, values)
+            else:
+                reason = None
+                values.append(Value("InvocationFailures", 0, "Count"))
+                message = completed(self._scope, request, answer, self._includes("SUCCESS"))
+                self._notify(request, "SuccessTopic", message)
+            values.append(Value("InvocationsProcessed", 1, "Count"))
+            total = _milliseconds(time.time() - began)
+            values.append(Value("TotalProcessingTime", total, "Milliseconds"))
+            if log is not None:
+                log.write(*(reason or succeeded(values)).splitlines(), inference_id=request.inference_id)
+        metering.record(self._cloud, self._scope, values, request.endpoint, name)
 
-    def _answer(self, request: Request, began: float, values: list[Value]) -> tuple[Answer, str]:
+    def _refuse_expired(self, request: Request, began: float, values: list[Value]) -> None:
         expired = began - request.received > self._ttl(request)
         values.append(Value("ExpiredRequests", int(expired), "Count"))
         if expired:
             raise Failed(f"The request expired: it waited longer than {self._ttl(request):g} seconds in the queue.")
+
+    def _answer(self, place: Lease, request: Request, values: list[Value]) -> Answer:
         body = self._input(request, values)
-        with contextlib.ExitStack() as held:
-            place = self._lease(held)
-            asked = time.monotonic()
-            answer = self._send(place, request, body)
-            seconds = time.monotonic() - asked
-        values.append(Value("ModelLatency", metering.microseconds(seconds), "Microseconds"))
+        asked = time.monotonic()
+        answer = self._send(place, request, body)
+        latency = metering.microseconds(time.monotonic() - asked)
+        values.append(Value("ModelLatency", latency, "Microseconds"))
         values.extend(v for v in metering.error_values(answer.status) if v.name != "InvocationModelErrors")
         if not 200 <= answer.status < 300:
-            raise Failed(received(answer.status, answer.body.decode(errors="replace")), answer.status)
-        return answer, place.variant.name
+            raise Failed(received(answer.status, answer.body.decode(errors="replace")))
+        return answer
 
     def _lease(self, held: contextlib.ExitStack) -> Lease:
         """Return a place in a process; waits over updates and while there is none."""
@@ -242,7 +250,7 @@ class Queue:
         values.append(Value("ResponseUploadFailures", 0, "Count"))
         values.append(Value("ResponseUploadLatency", latency, "Microseconds"))
 
-    def _report_failure(self, request: Request, reason: str, status: int, values: list[Value]) -> None:
+    def _report_failure(self, request: Request, reason: str, values: list[Value]) -> None:
         logger.warning("asynchronous request %s to %s: %s", request.inference_id, request.endpoint, reason)
         if request.failure_location:
             try:
@@ -272,6 +280,20 @@ class Queue:
             failures = 1
         values = [Value("NotificationFailures", failures, "Count")]
         metering.record(self._cloud, self._scope, values, request.endpoint, next(iter(self._live.fleet.variants)))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+#: CloudWatch unit -> how a line of the data log writes it.
+SHORT_UNITS = {"Microseconds": "us", "Milliseconds": "ms"}
+
+
+def succeeded(values: list[Value]) -> str:
+    """Return the data log's line about a request that has a result: how long everything took."""
+    times = (f"{v.name}: {v.value} {SHORT_UNITS[v.unit]}" for v in values if v.unit in SHORT_UNITS)
+    return f"Inference request succeeded. {', '.join(sorted(times))}"
 
 
 def received(status: int, message: str) -> str:

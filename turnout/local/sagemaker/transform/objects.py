@@ -4,8 +4,6 @@ As many objects are under way as requests may be; together they keep to the job'
 is never in memory as a whole, only the bodies of its requests are.
 """
 
-import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from turnout.local.sagemaker.data_log import DataLog
 from turnout.local.sagemaker.transform.assembling import transform_object, unpack
 from turnout.local.sagemaker.transform.errors import BadData, JobFailed, ObjectFailed
 from turnout.local.sagemaker.transform.inputs import InputObject, location, output_key
@@ -20,29 +19,6 @@ from turnout.local.sagemaker.transform.sending import Requests
 from turnout.local.sagemaker.transform.settings import TransformSettings
 
 DOWNLOAD_CHUNK_BYTES = 1024 * 1024
-
-
-class DataLog:
-    """The lines of SageMaker itself: what it asked the container with, and what went wrong with which object."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", buffering=1, encoding="utf-8", errors="replace")
-        self._lock = threading.Lock()
-
-    def write(self, *lines: str) -> None:
-        now = time.time()
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}"
-        with self._lock:
-            self._file.writelines(f"{moment}:[sagemaker logs]: {line}\n" for line in lines)
-
-    def failure(self, what: InputObject, error: ObjectFailed) -> None:
-        """Write why an object failed, with all that the container said."""
-        name = f"{what.bucket}/{what.key}"
-        said = ["", "Message:", *error.answer.splitlines()] if error.answer else []
-        self.write(*(f"{name}: {line}" for line in (error.message, *said)))
-
-    def close(self) -> None:
-        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -75,7 +51,7 @@ class Objects:
             self._transform(what)
         except ObjectFailed as error:
             self.check()
-            self.log.failure(what, error)
+            self.log.write(*_told(what, error))
             return type(error)(f"{what.bucket}/{what.key}: {error}")
         return None
 
@@ -121,6 +97,12 @@ class Objects:
                 )
         except ClientError as error:
             raise JobFailed(f"ClientError: Failed to upload to s3://{bucket}/{prefix}: {error}") from error
+
+
+def _told(what: InputObject, error: ObjectFailed) -> list[str]:
+    """Return the lines of the data log that say why an object failed, with all that the container said."""
+    said = ["", "Message:", *error.answer.splitlines()] if error.answer else []
+    return [f"{what.bucket}/{what.key}: {line}" for line in (error.message, *said)]
 
 
 def encryption(key: str | None) -> dict[str, str]:
