@@ -147,6 +147,12 @@ def test_the_data_log_has_each_requests_id_and_what_came_of_it(endpoint):
     assert second == '[refused] second line"'
 
 
+def test_total_processing_time_counts_from_when_the_request_was_received(endpoint):
+    endpoint.handle(request("waited", received=time.time() - 50))
+    (backlog,), (total,) = (values(endpoint.cloud, name) for name in ("TimeInBacklog", "TotalProcessingTime"))
+    assert 50_000 <= backlog <= total
+
+
 def test_every_metric_of_a_queue_has_the_unit_that_awss_pages_give_it(endpoint):
     endpoint.cloud.put_object("b", "in", b"1")
     endpoint.handle(request("good", None, input_location="s3://b/in"), request("refused", b"bad"))

@@ -174,7 +174,7 @@ class Queue:
                 message = completed(self._scope, request, answer, self._includes("SUCCESS"))
                 self._notify(request, "SuccessTopic", message)
             values.append(Value("InvocationsProcessed", 1, "Count"))
-            total = _milliseconds(time.time() - began)
+            total = _milliseconds(time.time() - request.received)
             values.append(Value("TotalProcessingTime", total, "Milliseconds"))
             if log is not None:
                 log.write(*(reason or succeeded(values)).splitlines(), inference_id=request.inference_id)
