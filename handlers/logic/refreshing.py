@@ -28,7 +28,7 @@ from handlers.contract.errors import (
 )
 from handlers.contract.events import MEMBERS
 from handlers.contract.key_hash import key_hash
-from handlers.contract.predictions import Key
+from handlers.contract.predictions import Instance, Key
 from handlers.contract.records import Refreshed
 from handlers.logic.families import Family
 from handlers.logic.feature_checks import is_of_type, shown, typed_key
@@ -331,26 +331,35 @@ class _Batch:
 
 def read_wish(message: Message, card: ModelCard, now: datetime) -> Wish:
     """Return what an event asks for. Raises a RequestError, as the same request at the front door would."""
-    event = _event(message.body)
-    detail = event["detail"]
+    event = read_event(message.body)
     if milliseconds(now) - message.arrived > LONGEST_WAIT // timedelta(milliseconds=1):
         raise RequestExpired(f"the event waited for more than {LONGEST_WAIT.days} days")
-    if unknown := sorted(map(repr, detail.keys() - MEMBERS)):
-        raise BadBody(f"the detail has unknown members: {', '.join(unknown)}")
-    if "key" not in detail:
-        raise BadBody("the detail has no key")
-    instance = to_instance({name: detail[name] for name in ("key", "features") if name in detail}, "the detail")
+    instance, data_as_of = read_detail(event, now)
     if instance.features is None:
         raise FeaturesNeeded("the detail has no features", send_features=card.feature_names)
     if not is_of_type(instance.key, card.key_type):
         raise BadKey(f"the key {shown(instance.key)} is no whole number of 64 bits, and the model's keys are")
     if (error := unfit(card, instance.key, instance.features)) is not None:
         raise error
-    return Wish(message, event["id"], instance.key, instance.features, _data_as_of(event, now))
+    return Wish(message, event["id"], instance.key, instance.features, data_as_of)
 
 
-def _event(body: str) -> dict[str, Any]:
-    """Return EventBridge's envelope. Whoever may send to the queue can leave anything there."""
+def read_detail(event: dict[str, Any], now: datetime) -> tuple[Instance, str]:
+    """Return key and features in an event, and of when they are: what can be told without knowing the model.
+
+    Raises BadBody and BadKey.
+    """
+    detail = event["detail"]
+    if unknown := sorted(map(repr, detail.keys() - MEMBERS)):
+        raise BadBody(f"the detail has unknown members: {', '.join(unknown)}")
+    if "key" not in detail:
+        raise BadBody("the detail has no key")
+    instance = to_instance({name: detail[name] for name in ("key", "features") if name in detail}, "the detail")
+    return instance, _data_as_of(event, now)
+
+
+def read_event(body: str) -> dict[str, Any]:
+    """Return EventBridge's envelope. Whoever may send to the queue can leave anything there. Raises BadBody."""
     try:
         event = json.loads(body, parse_constant=_refuse_constant)
         whole = isinstance(event["id"], str) and isinstance(event["time"], str) and isinstance(event["detail"], dict)

@@ -6,6 +6,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
+from handlers.contract.predictions import MAX_KEY_BYTES
 from turnout import cli, deployed, refreshing
 from turnout.errors import UserError
 
@@ -57,6 +58,24 @@ def test_features_may_come_from_stdin_and_must_be_an_object(events):
     assert call("--key", "a", "--features", "[1]").exit_code == 2
     assert call("--key", "a", "--features", "{").exit_code == 2
     assert len(events.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--key", "a", "--features", "{}", "--data-as-of", "tomorrow"), "data_as_of is no moment in ISO 8601"),
+        (("--key", "a", "--features", "{}", "--data-as-of", "2999-01-01T00:00:00Z"), "which is yet to come"),
+        (("--key", "a", "--features", '{"x": NaN}'), "NaN is no JSON number"),
+        (("--key", "a", "--features", '{"x": [1e999]}'), "Infinity is no JSON number"),
+        (("--key", "", "--features", "{}"), "the key is empty"),
+        (("--key", "k" * (MAX_KEY_BYTES + 1), "--features", "{}"), f"at most {MAX_KEY_BYTES:,} are allowed"),
+    ],
+)
+def test_what_could_only_become_a_dead_letter_is_refused_and_not_sent(events, arguments, says):
+    ended = call(*arguments)
+    assert isinstance(ended.exception, UserError)
+    assert says in str(ended.exception)
+    assert events.entries == []
 
 
 def test_a_model_that_takes_no_events_says_how_it_would(events):
