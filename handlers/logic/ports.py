@@ -107,4 +107,4 @@ class MetricSink(Protocol):
     """Where a pipeline step leaves its metrics."""
 
     def put(self, metrics: Mapping[str, float]) -> None:
-        """Record one value per metric name of `handlers.contract.metrics`."""
+        """Record one value per metric name of `handlers.contract.metrics`, if not now then later: nothing is raised."""
