@@ -97,7 +97,9 @@ def against(spec: ModelSpec) -> list[Rule]:
 
 
 def fitting(spec: ModelSpec) -> list[Serving]:
-    """Return the ways to serve that break no rule, of those that this release can deploy; bills are not asked."""
+    """Return the ways to serve that break no rule, of those that this release can deploy; neither limits nor bills are
+    asked.
+    """
     known, said = answered(spec), facts(spec)
     return [way for way in ways(spec) if way.mode in AVAILABLE and not list(excluding(way, known, said))]
 
@@ -124,7 +126,7 @@ def too_seldom(spec: ModelSpec) -> str | None:
         return None
     if spec.refresh.on_event and slowest(spec) is None:
         return None
-    took = f"runs that come up to {format_duration(every)} apart and take {math.ceil(_run_minutes(spec)):,} min"
+    took = f"runs that come up to {format_duration(every)} apart and take {_minutes(run_time(spec))}"
     return f"scores may be {format_wait(fresh)} old, and {took} let them grow older"
 
 
@@ -145,18 +147,24 @@ def _no_run_in_time(spec: ModelSpec) -> bool:
 
 def _minutes_between(spec: ModelSpec, fresh: timedelta) -> float:
     """Return the minutes between two runs, at most, that leave the second time to replace scores while fresh."""
-    return fresh / MINUTE - _run_minutes(spec)
+    return (fresh - run_time(spec)) / MINUTE
 
 
-def _run_minutes(spec: ModelSpec) -> float:
-    """Return the minutes that a run takes, as its bill reckons them."""
-    from turnout.cost.workload import workload_of  # here, as `turnout.cost` reads this package
+def run_time(spec: ModelSpec) -> timedelta:
+    """Return the time from a run's start until its results are visible, in whole minutes."""
+    from turnout.cost import pipeline_time  # here, as `turnout.cost` reads this package
 
-    return workload_of(spec).minutes_of_a_run(spec.transform.instance_count)
+    return pipeline_time.run_time(spec)
+
+
+def _minutes(time: timedelta) -> str:
+    return f"{time / MINUTE:,.0f} min"
 
 
 def interval(schedule: ScheduleSpec) -> timedelta | None:
-    """Return the longest time between two runs; None where data decides, or a single moment."""
-    if schedule.rate is not None:
+    """Return the longest time between two runs of a legal schedule; None where data decides, or a single moment."""
+    if schedule.rate is not None and schedules.check_rate(schedule.rate) is None:
         return schedules.rate_interval(schedule.rate)
-    return None if schedule.cron is None else schedules.longest_gap(schedule.cron)
+    if schedule.cron is not None and schedules.check_cron(schedule.cron) is None:
+        return schedules.longest_gap(schedule.cron)
+    return None

@@ -52,8 +52,12 @@ def _transform(case: Case) -> Iterator[Line]:
 
 
 def shards(case: Case) -> int:
+    return shards_of(case.work.entities, case.spec.transform.instance_count)
+
+
+def shards_of(rows: int, instances: int) -> int:
     """Return the shards of a run: two for each instance first, of even size, then growing up to SHARD_ROWS rows."""
-    rows, least = case.work.entities, 2 * case.spec.transform.instance_count
+    least = 2 * instances
     full = max(LEAST_ROWS, min(SHARD_ROWS, FIRST_ROWS // least))
     if rows <= least * full:
         return max(min(least, rows // LEAST_ROWS), math.ceil(rows / full), 1)
@@ -62,7 +66,11 @@ def shards(case: Case) -> int:
 
 
 def partitions(case: Case) -> int:
-    return max(math.ceil(case.work.entities / PARTITION_ROWS), 1)
+    return partitions_of(case.work.entities)
+
+
+def partitions_of(rows: int) -> int:
+    return max(math.ceil(rows / PARTITION_ROWS), 1)
 
 
 def _steps(case: Case) -> Iterator[Line]:

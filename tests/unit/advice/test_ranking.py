@@ -129,10 +129,23 @@ def test_a_run_that_age_starts_comes_before_scores_are_older_than_asked():
     assert [each for each in legality.check_model(made) if each.severity == "error"] == []
 
 
-@pytest.mark.parametrize(("fresh", "rate"), [("15m", "10 minutes"), ("40m", "30 minutes"), ("1h", "30 minutes")])
+@pytest.mark.parametrize(("fresh", "rate"), [("20m", "10 minutes"), ("40m", "30 minutes"), ("1h", "30 minutes")])
 def test_scores_younger_than_an_hour_get_a_rate_of_minutes(fresh, rate):
     best = advise({"freshness": fresh, "input": "stored", "consumption": "waits"}, mode="realtime", schedule=None).best
     assert (best.mode.value, best.settings["schedule"].rate) == ("precompute", rate)
+
+
+def test_a_run_takes_as_long_as_its_instances_need_to_start_its_job_and_its_steps():
+    """Of fifteen minutes a run takes ten: five to start, three and two thirds that are paid for, the steps."""
+    advice = advise({"freshness": "15m", "input": "stored", "consumption": "waits"})
+    assert (advice.best, "no-run-in-time" in advice.facts) == (None, True)
+    entry = spec({"freshness": "1h"}, schedule="rate(30 minutes)", transform={"instance_count": 100})
+    assert answers.too_seldom(entry) is None
+    many = spec({"freshness": "1h"}, schedule="rate(30 minutes)", transform={"instance_count": 100}, traffic=MANY)
+    assert "take 99 min" in answers.too_seldom(many)
+
+
+MANY = {"entities": 100_000_000}
 
 
 def test_what_no_run_keeps_fresh_is_not_advised_unless_events_do():
