@@ -54,6 +54,7 @@ RESERVED_FEATURES = frozenset({"row", "sagemakeroutput", "sagemakerinput"})  # m
 RESERVED_COLUMNS = frozenset({"scored_at", "model_version", "date", "run"})  # columns and partitions of the results
 RESERVED_VARIABLES = frozenset({"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_BATCH"})
 AT_ONCE = frozenset({"realtime", "serverless"})  # families of endpoints whose answer is that of the call
+MILLION = 1_000_000
 MAX_COLUMN_NAME = 255
 MAX_VARIABLES = 16
 MAX_TAGS = 40  # AWS takes 50; ten are left to Turnout and to the stack
@@ -467,6 +468,23 @@ def _traffic(spec: ModelSpec) -> Findings:
         yield Finding(("traffic", "payload_kb"), reason, remedy, family.link)
 
 
+def _rows(spec: ModelSpec) -> Findings:
+    """Refuse more rows than one run carries, and warn of more than its first step can hold."""
+    from turnout.cost import pipeline_time  # here, as `turnout.cost` reads this module
+
+    rows = spec.traffic.entities
+    if rows is None or not SCORES_IN_BATCH[spec.mode]:
+        return
+    split = "Split the input: a model of its own for each part (docs/scores.md)."
+    if rows > (most := pipeline_time.most_rows(spec.transform.instance_count)):
+        reason = f"{rows:,} rows, and a run ends with TooManyRows after some {most // MILLION} million"
+        yield Finding(("traffic", "entities"), reason, split)
+    elif rows > pipeline_time.PREPARE_ROWS:
+        holds = pipeline_time.PREPARE_ROWS // MILLION
+        reason = f"{rows:,} rows, and `prepare` ends for want of memory or time after some {holds} million"
+        yield Finding(("traffic", "entities"), reason, split, None, "warning")
+
+
 def _answers(spec: ModelSpec) -> Findings:
     """Report a mode, or a schedule, that goes against what the entry answers to the advisor's questions."""
     severity: Severity = "error" if spec.strict else "warning"
@@ -591,6 +609,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _refresh,
     _what_the_endpoint_lacks,
     _traffic,
+    _rows,
     _answers,
     _places,
     _environment,
@@ -598,4 +617,4 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
 )
 
 #: Those of them that refuse a mode, whatever else the entry holds.
-MODE_RULES: tuple[Callable[[ModelSpec], Findings], ...] = (_mode, _schedule, _what_the_endpoint_lacks, _traffic)
+MODE_RULES: tuple[Callable[[ModelSpec], Findings], ...] = (_mode, _schedule, _what_the_endpoint_lacks, _traffic, _rows)

@@ -148,6 +148,14 @@ def test_a_run_takes_as_long_as_its_instances_need_to_start_its_job_and_its_step
 MANY = {"entities": 100_000_000}
 
 
+@pytest.mark.parametrize("mode", ["batch", "precompute", "hybrid"])
+def test_more_rows_than_a_run_takes_are_no_modes_that_scores_in_batch(mode):
+    said = {"freshness": "1d", "input": "stored", "consumption": "waits"}
+    (option,) = [each for each in advise(said, traffic={"entities": 200_000_000}).options if each.mode == mode]
+    assert "a run ends with TooManyRows after some 155 million" in option.refused
+    assert not option.open
+
+
 def test_what_no_run_keeps_fresh_is_not_advised_unless_events_do():
     said = {"freshness": "40m", "input": "stored", "consumption": "waits"}
     slow = {"entities": 100_000_000, "model_latency": "100ms"}

@@ -29,6 +29,7 @@ ONLY_THE_LOADER_CAN_TELL = {
     "images",
     "no_columns",
     "parquet",
+    "rows",
     "schema_file",
     "tags",
     "xgboost_body",

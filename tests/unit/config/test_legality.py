@@ -422,3 +422,13 @@ def test_samples_of_their_own_are_for_artifacts_in_s3():
     artifact = {"artifact": "s3://models/m.tar.gz", "samples": "samples/churn.json"}
     assert findings(**artifact) == {}
     assert "artifact/sample_payloads.json" in findings(samples="samples/churn.json")["samples"].reason
+
+
+@pytest.mark.parametrize("mode", ["batch", "precompute", "hybrid"])
+def test_rows_beyond_what_one_run_takes_are_refused_where_runs_are(mode):
+    refused = findings(mode=mode, traffic={"entities": 200_000_000})["traffic.entities"]
+    assert (refused.severity, "TooManyRows after some 155 million" in refused.reason) == ("error", True)
+    warned = findings(mode=mode, traffic={"entities": 20_000_000})["traffic.entities"]
+    assert (warned.severity, "`prepare` ends for want of memory or time" in warned.reason) == ("warning", True)
+    assert findings(mode=mode, traffic={"entities": 15_000_000}) == {}
+    assert findings(mode="serverless", schedule=None, traffic={"entities": 200_000_000}) == {}
