@@ -39,7 +39,7 @@ CONFIG = """\
 models:
   churn:
     mode: hybrid
-    schedule: cron(0 3 1 1 ? *) # never while it is measured
+    schedule: at(2099-01-01T00:00:00) # never while it is measured
     code: %s
     hybrid: { fallback: realtime, max_live_per_minute: 1000000 }
     refresh: { on_event: true, window: %s, min_interval: %s, max_per_minute: 1000000 }

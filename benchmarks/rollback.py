@@ -33,11 +33,11 @@ CONFIG = """\
 models:
   churn:
     mode: precompute
-    schedule: cron(0 3 1 1 ? *) # never while it is measured
+    schedule: at(2099-01-01T00:00:00) # never while it is measured
     code: {code}
   bystander:
     mode: precompute
-    schedule: cron(0 3 1 1 ? *)
+    schedule: at(2099-01-01T00:00:00)
     code: {code}
 """
 

@@ -53,7 +53,7 @@ models:
   churn:
     mode: batch
     shift: {shift}
-    schedule: cron(0 3 1 1 ? *) # never while the drill runs
+    schedule: at(2099-01-01T00:00:00) # never while the drill runs
     code: {code}
     acknowledge: [lost-answers] # the tour goes through batch, where nobody is answered
     realtime: {{ instance_count: 1, max_instances: 2 }}
@@ -61,7 +61,7 @@ models:
     hybrid: {{ fallback: {fallback}, max_live_per_minute: 100000 }}
   bystander:
     mode: precompute
-    schedule: cron(0 3 1 1 ? *)
+    schedule: at(2099-01-01T00:00:00)
     code: model_code/churn
 """
 

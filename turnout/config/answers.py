@@ -4,6 +4,8 @@ import math
 from datetime import timedelta
 
 from handlers.contract.modes import AVAILABLE, ServingMode
+from handlers.logic.freshness import LONGEST_PAUSE
+from handlers.logic.scores import KEEPS_SCORES
 from turnout.advice.questions import JOB, QUESTIONS
 from turnout.advice.rules import Rule, Serving, excluding
 from turnout.config import images, schedules
@@ -168,3 +170,25 @@ def interval(schedule: ScheduleSpec) -> timedelta | None:
     if schedule.cron is not None and schedules.check_cron(schedule.cron) is None:
         return schedules.longest_gap(schedule.cron)
     return None
+
+
+def kept_at_least(spec: ModelSpec) -> timedelta | None:
+    """Return how long scores must be kept to last until the next run has replaced them, in whole hours or days; None
+    where nothing keeps scores, or no schedule says when that is.
+    """
+    if not KEEPS_SCORES.get(spec.mode, False) or (every := between_runs(spec)) is None:
+        return None
+    least = every + run_time(spec)
+    unit = timedelta(days=1) if least > timedelta(days=2) else timedelta(hours=1)
+    return -(-least // unit) * unit
+
+
+def between_runs(spec: ModelSpec) -> timedelta | None:
+    """Return the longest time between two runs, those that age starts among them; None where no schedule says it.
+
+    Runs by age that find the same data again come LONGEST_PAUSE apart at most.
+    """
+    if spec.schedule is None or (every := interval(spec.schedule)) is None:
+        return None
+    older_than = spec.refresh.when_older_than
+    return every if older_than is None else min(every, max(older_than, LONGEST_PAUSE))

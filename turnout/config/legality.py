@@ -150,17 +150,35 @@ def _schedule_form(schedule: ScheduleSpec) -> Findings:
 
 
 def _pace(spec: ModelSpec) -> Findings:
-    """Warn where a rate does not go with how long scores last or with how long a job takes to start."""
-    if spec.schedule is None or spec.schedule.rate is None or schedules.check_rate(spec.schedule.rate):
+    """Warn where runs come less often than answers turn stale, or more often than a job can start."""
+    if spec.schedule is None or (every := answers.interval(spec.schedule)) is None:
         return
-    every = schedules.rate_interval(spec.schedule.rate)
-    if spec.max_staleness < every:
-        stale_after = format_duration(spec.max_staleness)
-        reason = f"answers turn stale after {stale_after} but are renewed every {spec.schedule.rate}"
+    if spec.max_staleness < every and spec.refresh.when_older_than is None:
+        renewed = (
+            f"are renewed every {spec.schedule.rate}" if spec.schedule.rate else f"runs come up to {_apart(every)}"
+        )
+        what = "lookups are refused" if spec.on_stale == "refuse" else "answers turn stale"
+        reason = f"{what} after {format_duration(spec.max_staleness)} but {renewed}"
         yield Finding(("max_staleness",), reason, f"Raise it above {format_duration(every)}.", None, "warning")
     if every < timedelta(minutes=10):
-        reason = f"a transform job takes minutes to start, and this one starts every {spec.schedule.rate}"
+        starts = f"starts every {spec.schedule.rate}" if spec.schedule.rate else f"starts up to {_apart(every)}"
+        reason = f"a transform job takes minutes to start, and this one {starts}"
         yield Finding(("schedule",), reason, "Use rate(10 minutes) or slower.", BATCH_TRANSFORM, "warning")
+
+
+def _apart(every: timedelta) -> str:
+    return f"{format_duration(every)} apart"
+
+
+def _kept(spec: ModelSpec) -> Findings:
+    """Refuse scores that vanish before the next run has replaced them: lookups would answer 404 until it has."""
+    least = answers.kept_at_least(spec)
+    if least is None or spec.keep_scores >= least:
+        return
+    every = _apart(answers.between_runs(spec))
+    takes = format_duration(answers.run_time(spec))
+    reason = f"scores vanish after {format_duration(spec.keep_scores)}, and runs come up to {every} and take {takes}"
+    yield Finding(("keep_scores",), reason, f"Use {format_duration(least)} or more, or run more often.")
 
 
 def _columns(spec: ModelSpec) -> Findings:
@@ -596,6 +614,7 @@ RULES: tuple[Callable[[ModelSpec], Findings], ...] = (
     _mode,
     _schedule,
     _pace,
+    _kept,
     _columns,
     _features,
     _instance_types,

@@ -183,6 +183,8 @@ def _refused() -> str:
 - `transform.max_payload_mb` times `transform.max_concurrent` above 100, which CreateTransformJob refuses.
 - Schedules that EventBridge Scheduler refuses: cron wants six fields with `?` in one of the two days; rates are
   singular for 1 and plural otherwise; moments have no zone of their own; time zones must exist.
+- `keep_scores` that ends before the next run has replaced the scores, by the schedule's longest gap; more rows in
+  `traffic.entities` than one run takes.
 - A key that is also a feature, features without a name of their own, `min` above `max`, `values` of another type.
 - Feature names {_quoted(legality.RESERVED_FEATURES)}, in any case: the lines of Batch Transform use them.
   Key and prediction columns named {_quoted(legality.RESERVED_COLUMNS)}: the results use them.

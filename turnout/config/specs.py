@@ -554,7 +554,9 @@ class ModelSpec(Strict):
         RefreshSpec.model_construct(), description="What renews predictions beside the schedule."
     )
     keep_scores: Duration = Field(
-        timedelta(days=30), description="How long generations of scores stay in the table; at least `max_staleness`."
+        timedelta(days=30),
+        description="How long generations of scores stay in the table; at least `max_staleness`, and until the next "
+        "run has replaced them.",
     )
     score_precision: Literal["float64", "float32"] = Field(
         "float64",

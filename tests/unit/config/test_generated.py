@@ -27,6 +27,7 @@ ONLY_THE_LOADER_CAN_TELL = {
     "cron_two_days",
     "environment",
     "images",
+    "kept_scores",
     "no_columns",
     "parquet",
     "rows",

@@ -432,3 +432,43 @@ def test_rows_beyond_what_one_run_takes_are_refused_where_runs_are(mode):
     assert (warned.severity, "`prepare` ends for want of memory or time" in warned.reason) == ("warning", True)
     assert findings(mode=mode, traffic={"entities": 15_000_000}) == {}
     assert findings(mode="serverless", schedule=None, traffic={"entities": 200_000_000}) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        ({"schedule": "cron(0 6 1 * ? *)"}, "32d"),
+        ({"schedule": "cron(0 6 * * ? *)", "max_staleness": "1h", "keep_scores": "2h"}, "25h"),
+        ({"schedule": "rate(30 days)"}, "31d"),
+        ({"schedule": "rate(1 hour)", "max_staleness": "1h", "keep_scores": "1h"}, "2h"),
+        ({"schedule": "cron(0 6 1 * ? *)", "refresh": {"when_older_than": "30h"}}, None),
+        ({"schedule": "rate(9 days)", "refresh": {"when_older_than": "30h"}, "keep_scores": "48h"}, None),
+        ({"schedule": "rate(9 days)", "refresh": {"when_older_than": "47h"}, "keep_scores": "2d"}, None),
+        (
+            {
+                "schedule": "rate(9 days)",
+                "refresh": {"when_older_than": "20h"},
+                "max_staleness": "1d",
+                "keep_scores": "1d",
+            },
+            "25h",
+        ),
+        ({"schedule": "on-new-data", "max_staleness": "1h", "keep_scores": "1h"}, None),
+    ],
+)
+def test_scores_are_kept_until_the_next_run_has_replaced_them(settings, least):
+    found = findings(mode="precompute", **settings).get("keep_scores")
+    assert (found and found.remedy) == (least and f"Use {least} or more, or run more often.")
+    if least is not None:
+        assert "keep_scores" not in findings(mode="precompute", **{**settings, "keep_scores": least})
+    assert "keep_scores" not in findings(mode="batch", **settings)
+
+
+@pytest.mark.parametrize("schedule", ["rate(1 day)", "cron(0 6 * * ? *)"])
+def test_runs_that_come_after_answers_are_stale_are_warned_of(schedule):
+    found = findings(schedule=schedule, max_staleness="1h")["max_staleness"]
+    assert (found.severity, found.remedy) == ("warning", "Raise it above 1d.")
+    refusing = findings(schedule=schedule, max_staleness="1h", on_stale="refuse")["max_staleness"]
+    assert refusing.reason.startswith("lookups are refused after 1h but")
+    assert findings(schedule=schedule, max_staleness="1d") == {}
+    assert findings(schedule=schedule, max_staleness="1h", refresh={"when_older_than": "30m"}) == {}
