@@ -10,16 +10,15 @@ from handlers.contract.modes import ServingMode
 from turnout import cost
 from turnout.advice.questions import QUESTIONS
 from turnout.advice.rules import Rule, Serving, excluding, preferring
-from turnout.config import answers, legality
+from turnout.config import answers, legality, ways
 from turnout.config.capabilities import LIMITS, SCORES_IN_BATCH
 from turnout.config.specs import ModelSpec, ScheduleSpec, format_wait
 from turnout.config.stages import Stage
+from turnout.config.ways import value_at, with_settings
 from turnout.cost import Bill
 from turnout.cost.endpoints import capacity
 from turnout.cost.lines import Case
 from turnout.prices import Prices
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def _option(
     written: bool,
 ) -> Option:
     preferred = tuple(preferring(way, known, facts))
-    settings = _needed(spec, way) | _wanted(spec, way, preferred)
+    settings = ways.needed(spec, way) | _wanted(spec, way, preferred)
     if not written:
         settings = {"mode": way.mode, **settings}
     entry = with_settings(spec, settings)
@@ -190,21 +189,10 @@ def _option(
     room = _room(Case(entry, stage, work, prices), way)
     settings |= {path: min(need, LIMITS[path].most or need) for path, need in room.items()}
     entry = with_settings(entry, settings)
-    wrong = [finding.reason for finding in legality.check_mode(entry) if finding.severity == "error"]
-    refused = "; ".join(wrong) or None
+    refused = "; ".join(finding.reason for finding in legality.refusals(entry, spec)) or None
     bill = Bill(way.mode, refused=refused) if refused else cost.bill(way.mode, entry, stage, work, prices)
     broken = tuple(excluding(way, known, facts)) or _beyond(room)
     return Option(way, bill, broken, preferred, refused, settings)
-
-
-def _needed(spec: ModelSpec, way: Serving) -> dict[str, Any]:
-    """Return the settings that an entry has to gain or change to be served in a way, by path."""
-    needed: dict[str, Any] = {} if way.mode is spec.mode else {"mode": way.mode}
-    if (path := answers.CHOSEN_BY.get(way.mode)) and _at(spec, path) != way.endpoint:
-        needed[path] = way.endpoint
-    if SCORES_IN_BATCH[way.mode] and (spec.schedule is None or (answers.too_seldom(spec) and answers.slowest(spec))):
-        needed |= _schedule(spec)
-    return needed
 
 
 def _wanted(spec: ModelSpec, way: Serving, preferred: tuple[Rule, ...]) -> dict[str, Any]:
@@ -212,9 +200,10 @@ def _wanted(spec: ModelSpec, way: Serving, preferred: tuple[Rule, ...]) -> dict[
     found = {}
     for rule in preferred:
         for path, least in rule.settings.items():
-            if path.partition(".")[0] == way.endpoint and (_at(spec, path) or 0) < least:
+            if path.partition(".")[0] == way.endpoint and (value_at(spec, path) or 0) < least:
                 found[path] = least
-    return found
+    most = found.get("realtime.instance_count", 0)
+    return found | ({"realtime.max_instances": most} if most > spec.realtime.max_instances else {})
 
 
 def _room(case: Case, way: Serving) -> dict[str, int]:
@@ -227,7 +216,7 @@ def _room(case: Case, way: Serving) -> dict[str, int]:
     peak = work.peak * (1 - work.covered if SCORES_IN_BATCH[way.mode] else 1)
     path, wanted = _ROOM[way.endpoint](case, peak)
     need = math.ceil(wanted - 1e-9)
-    return {path: need} if need > _at(case.spec, path) else {}
+    return {path: need} if need > value_at(case.spec, path) else {}
 
 
 def _beyond(room: Mapping[str, int]) -> tuple[Rule, ...]:
@@ -248,47 +237,6 @@ _ROOM: dict[str | None, Callable[[Case, float], tuple[str, float]]] = {
         peak * case.work.model_seconds / case.spec.async_.max_concurrent_per_instance,
     ),
 }
-
-
-def _schedule(spec: ModelSpec) -> dict[str, Any]:
-    """Return a schedule that is as fresh as asked, and how old its scores may then become: no older than asked."""
-    rate, asked = answers.slowest(spec), spec.answers.freshness
-    found: dict[str, Any] = {"schedule": ScheduleSpec(rate=rate_words(rate or DAY))}
-    if rate and not rate <= spec.max_staleness <= asked:
-        found["max_staleness"] = asked - asked % timedelta(seconds=1)
-    elif not rate and spec.max_staleness < DAY:
-        found["max_staleness"] = 2 * DAY
-    oldest = found.get("max_staleness", spec.max_staleness)
-    if spec.keep_scores < oldest:
-        found["keep_scores"] = oldest
-    if (spec.refresh.when_older_than or timedelta(0)) >= oldest:
-        found["refresh.when_older_than"] = timedelta(seconds=oldest // timedelta(seconds=2))
-    return found
-
-
-def rate_words(every: timedelta) -> str:
-    """Return a rate of whole minutes in its largest whole unit, as EventBridge spells it."""
-    units = {"day": DAY, "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
-    unit, size = next((unit, size) for unit, size in units.items() if not every % size)
-    count = every // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
-
-
-def _at(spec: ModelSpec, path: str) -> Any:
-    value: Any = spec
-    for step in path.split("."):
-        value = getattr(value, {"async": "async_"}.get(step, step))
-    return value
-
-
-def with_settings(spec: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
-    """Return the entry with other settings, each given by its path."""
-    for path, value in settings.items():
-        section, _, key = path.rpartition(".")
-        field = {"async": "async_"}.get(section, section)
-        change = {key: value} if not section else {field: getattr(spec, field).model_copy(update={key: value})}
-        spec = spec.model_copy(update=change)
-    return spec
 
 
 def lines(spec: ModelSpec, option: Option) -> list[str]:
@@ -313,4 +261,6 @@ def lines(spec: ModelSpec, option: Option) -> list[str]:
 def _written(value: Any) -> str:
     if isinstance(value, timedelta):
         return format_wait(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"rate({value.rate})" if isinstance(value, ScheduleSpec) else str(value)

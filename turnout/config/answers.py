@@ -98,7 +98,7 @@ def against(spec: ModelSpec) -> list[Rule]:
     return list(excluding(serving(spec), answered(spec), facts(spec)))
 
 
-def fitting(spec: ModelSpec) -> list[Serving]:
+def unbroken(spec: ModelSpec) -> list[Serving]:
     """Return the ways to serve that break no rule, of those that this release can deploy; neither limits nor bills are
     asked.
     """

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from handlers.contract.modes import AVAILABLE
+from handlers.contract.modes import AVAILABLE, ServingMode
 from handlers.contract.payloads import words
 from handlers.contract.predictions import MAX_REQUEST_BYTES
 from turnout import __version__
-from turnout.config import answers, images, instances, schedules
+from turnout.advice.rules import Serving
+from turnout.config import answers, images, instances, schedules, ways
 from turnout.config.capabilities import (
     BATCH_TRANSFORM,
     ENDPOINT,
@@ -99,6 +100,29 @@ def check_model(spec: ModelSpec) -> list[Finding]:
 def check_mode(spec: ModelSpec) -> list[Finding]:
     """Return what is wrong with the entry's mode, of an entry whose other settings have been checked."""
     return [finding for rule in MODE_RULES for finding in rule(spec)]
+
+
+def refusals(entry: ModelSpec, spec: ModelSpec) -> list[Finding]:
+    """Return the errors for which `entry` may not be what becomes of `spec`: all that are its mode's, and of the others
+    those that `spec` does not have as well. What the answers want is not among them.
+    """
+    own = [finding for finding in check_mode(entry) if finding.severity == "error"]
+    before = _errors(spec)
+    return own + [finding for finding in _errors(entry) if finding not in own and finding not in before]
+
+
+def _errors(spec: ModelSpec) -> list[Finding]:
+    rules = (rule for rule in RULES if rule is not _answers)
+    return [finding for rule in rules for finding in rule(spec) if finding.severity == "error"]
+
+
+def fitting(spec: ModelSpec) -> list[Serving]:
+    """Return the ways to serve that break no rule and are legal with the settings that they need."""
+    return [way for way in answers.unbroken(spec) if not refusals(_served(spec, way), spec)]
+
+
+def _served(spec: ModelSpec, way: Serving) -> ModelSpec:
+    return ways.with_settings(spec, ways.needed(spec, way))
 
 
 def check_name(name: str) -> Findings:
@@ -477,13 +501,21 @@ def _traffic(spec: ModelSpec) -> Findings:
         if latency.total_seconds() > longest:
             who = "the front door waits" if longest < family.max_seconds else f"{family.what} is given"
             reason = f"the model takes {latency.total_seconds():g} s for a request, and {who} {longest} s"
-            remedy = "Use mode async, whose answers are fetched later." if at_once else "Make requests smaller."
+            remedy = _or_async(spec, "whose answers are fetched later") if at_once else "Make requests smaller."
             yield Finding(("traffic", "model_latency"), reason, remedy, family.link)
     most = min(family.max_body_bytes, MAX_REQUEST_BYTES) if at_once else family.max_body_bytes
     if traffic.payload_kb is not None and traffic.payload_kb * 1000 > most:
         reason = f"a request has {traffic.payload_kb:,.0f} KB, and {family.what} gets {words(most)} at most"
-        remedy = "Use mode async, which takes uploads." if at_once else "Send less in one request."
+        remedy = _or_async(spec, "which takes uploads") if at_once else "Send less in one request."
         yield Finding(("traffic", "payload_kb"), reason, remedy, family.link)
+
+
+def _or_async(spec: ModelSpec, why: str) -> str:
+    """Return that mode async would do, or for which rule the answers do not want it."""
+    broken = answers.against(spec.model_copy(update={"mode": ServingMode.ASYNC}))
+    if not broken:
+        return f"Use mode async, {why}."
+    return f"Make requests smaller: mode async, {why}, contradicts `answers` ({broken[0].id})."
 
 
 def _rows(spec: ModelSpec) -> Findings:
@@ -507,14 +539,32 @@ def _answers(spec: ModelSpec) -> Findings:
     """Report a mode, or a schedule, that goes against what the entry answers to the advisor's questions."""
     severity: Severity = "error" if spec.strict else "warning"
     if broken := answers.against(spec):
-        fitting = ", ".join(dict.fromkeys(way.mode.value for way in answers.fitting(spec)))
-        remedy = f"Use {fitting}" if fitting else "No mode that this release deploys meets all answers: change one"
+        modes = ", ".join(dict.fromkeys(way.mode.value for way in fitting(spec)))
+        remedy = f"Use {modes}" if modes else _nothing_fits(spec)
         for rule in broken:
             reason = f"mode {str(answers.serving(spec))!r} contradicts `answers`: {rule.because} ({rule.id})"
             yield Finding(("mode",), reason, f"{remedy}; `turnout advise {spec.name}` says why.", None, severity)
     elif SCORES_IN_BATCH[spec.mode] and (reason := answers.too_seldom(spec)):
         remedy = "Run more often, or let `answers.freshness` say that older ones do."
         yield Finding(("schedule",), reason, remedy, None, severity)
+
+
+def _nothing_fits(spec: ModelSpec) -> str:
+    """Return that no mode does what is asked, which single answers stand in the way, and which settings."""
+    asked = [f"`answers.{name}`" for name in answers.answered(spec) if fitting(_without_answer(spec, name))]
+    relax = f"change {' or '.join(asked)}" if asked else "change more than one"
+    return f"No mode that this release deploys meets all answers: {relax}{_held_up(spec)}"
+
+
+def _held_up(spec: ModelSpec) -> str:
+    """Return which settings refuse modes that would meet the answers."""
+    found = {way.mode: refusals(_served(spec, way), spec) for way in answers.unbroken(spec)}
+    keys = dict.fromkeys(".".join(map(str, each.path)) for refused in found.values() for each in refused)
+    return f"; {' and '.join(keys)} of the entry refuses {' and '.join(found)}" if keys else ""
+
+
+def _without_answer(spec: ModelSpec, name: str) -> ModelSpec:
+    return spec.model_copy(update={"answers": spec.answers.model_copy(update={name: None})})
 
 
 def _places(spec: ModelSpec) -> Findings:

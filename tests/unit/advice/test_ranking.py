@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from handlers.contract.modes import AVAILABLE, ServingMode
 from tests.unit.advice.examples import ALL, Example
-from turnout import prices
+from turnout import cost, prices
 from turnout.advice import changing, entries, ranking
 from turnout.advice.questions import QUESTIONS
-from turnout.config import STAGES, answers, legality, load
+from turnout.config import STAGES, answers, legality, load, ways
 from turnout.config.specs import ModelSpec
 from turnout.errors import UserError
 
@@ -49,12 +50,32 @@ def test_what_is_advised_is_legal_and_breaks_no_promise_though_it_saved():
         if best is None:
             continue
         advised += 1
-        made = ranking.with_settings(entry, best.settings)
+        made = ways.with_settings(entry, best.settings)
         assert [each for each in legality.check_model(made) if each.severity == "error"] == []
         assert answers.against(made) == []
         assert answers.serving(made) == best.serving
         assert answers.too_seldom(made) is None or best.mode.value not in ("batch", "precompute", "hybrid")
     assert advised > 50
+
+
+def test_every_mode_that_a_contradiction_sends_to_is_one_that_the_entry_may_have():
+    sent = 0
+    for entry in anything(150):
+        for mode in sorted(AVAILABLE):
+            declared, _ = cost.entry_for(entry, mode)
+            remedies = {each.remedy for each in legality.check_model(declared) if each.path == ("mode",)}
+            for word in (word for each in remedies for word in each.partition(";")[0].removeprefix("Use ").split(", ")):
+                if word in set(AVAILABLE):
+                    sent += 1
+                    assert may_have(declared, ServingMode(word)), (word, declared)
+    assert sent > 100
+
+
+def may_have(entry: ModelSpec, mode: ServingMode) -> bool:
+    """Say whether an entry may have a mode, with one of the endpoints that it can keep."""
+    other, _ = cost.entry_for(entry, mode)
+    variants = [ways.with_settings(other, {"hybrid.fallback": each}) for each in ("realtime", "serverless", "async")]
+    return any(all(each.severity == "warning" for each in legality.check_mode(variant)) for variant in variants)
 
 
 def test_cheaper_modes_that_break_a_promise_stand_behind():
@@ -124,7 +145,7 @@ def test_an_entry_that_runs_too_seldom_gets_a_faster_schedule_with_its_own_mode(
 def test_a_run_that_age_starts_comes_before_scores_are_older_than_asked():
     said = {"freshness": "1d", "input": "stored", "consumption": "waits"}
     entry = spec(said, max_staleness="40h", refresh={"when_older_than": "30h"})
-    made = ranking.with_settings(entry, ranking.advise(entry, DEV, TABLE).best.settings)
+    made = ways.with_settings(entry, ranking.advise(entry, DEV, TABLE).best.settings)
     assert (made.max_staleness, made.refresh.when_older_than) == (timedelta(days=1), timedelta(hours=12))
     assert [each for each in legality.check_model(made) if each.severity == "error"] == []
 
@@ -154,6 +175,29 @@ def test_more_rows_than_a_run_takes_are_no_modes_that_scores_in_batch(mode):
     (option,) = [each for each in advise(said, traffic={"entities": 200_000_000}).options if each.mode == mode]
     assert "a run ends with TooManyRows after some 155 million" in option.refused
     assert not option.open
+
+
+def test_scores_are_kept_until_the_next_run_in_the_mode_that_is_advised():
+    best = advise({"input": "stored", "consumption": "waits"}, schedule="cron(0 6 1 * ? *)").best
+    assert (best.mode, best.settings["keep_scores"]) == ("precompute", timedelta(days=32))
+
+
+def test_settings_that_take_scores_and_a_model_give_way_to_a_mode_without_both():
+    said = {"freshness": "1d", "input": "stored", "consumption": "waits"}
+    both = {"hybrid": {"fallback": "realtime"}, "input": {"data_time": "at"}, "refresh": {"on_event": True}}
+    entry = spec(said, mode="hybrid", on_stale="live", **both)
+    best = ranking.advise(entry, DEV, TABLE).best
+    assert (best.mode, best.settings["on_stale"], best.settings["refresh.on_event"]) == ("precompute", "serve", False)
+    assert "      on_event: false" in ranking.lines(entry, best)
+    assert [
+        each for each in legality.check_model(ways.with_settings(entry, best.settings)) if each.severity == "error"
+    ] == []
+
+
+def test_a_second_instance_comes_with_the_room_for_it():
+    said = {"input": "request", "consumption": "waits", "latency": "300ms", "failure": "must-answer"}
+    best = advise(said, realtime={"max_instances": 1}).best
+    assert (best.settings["realtime.instance_count"], best.settings["realtime.max_instances"]) == (2, 2)
 
 
 def test_what_no_run_keeps_fresh_is_not_advised_unless_events_do():

@@ -51,6 +51,38 @@ def test_answers_that_no_mode_meets_are_told_so(read):
     assert warning.remedy.startswith("No mode that this release deploys meets all answers")
 
 
+HELD_UP = """\
+models:
+  churn:
+    mode: async
+    strict: true
+    {settings}
+    answers: {{consumption: waits, latency: 2m, input: request}}
+"""
+
+
+@pytest.mark.parametrize("traffic", ["model_latency: 45s", "payload_kb: 20000"])
+def test_a_mode_that_limits_refuse_is_not_proposed_and_the_answers_in_the_way_are_named(traffic, refused):
+    text = HELD_UP.format(settings=f"traffic: {{{traffic}}}")
+    (problem,) = [each for each in refused(text).problems if each.key == "mode"]
+    assert problem.remedy.startswith(
+        "No mode that this release deploys meets all answers: change `answers.input` or `answers.consumption`; "
+        f"traffic.{traffic.partition(':')[0]} of the entry refuses realtime and serverless;"
+    )
+    at_once = [each for each in refused(text.replace("async", "realtime")).problems if each.key != "mode"]
+    assert ["contradicts `answers` (caller-stands-there)" in each.remedy for each in at_once] == [True]
+
+
+@pytest.mark.parametrize(
+    ("setting", "modes"), [("strict: false", "realtime, serverless"), ("network_isolation: true", "realtime")]
+)
+def test_a_mode_that_a_setting_of_the_entry_refuses_is_not_proposed(setting, modes, read):
+    said = "{consumption: waits, latency: 30s, input: request}"
+    text = f"models: {{churn: {{mode: precompute, schedule: rate(1 day), answers: {said}, {setting}}}}}"
+    (warning,) = [each for each in read(text).warnings if each.key == "mode"]
+    assert warning.remedy.startswith(f"Use {modes};")
+
+
 def test_an_answer_that_does_not_exist_is_refused_with_the_nearest(refused):
     error = refused("models: {churn: {mode: realtime, answers: {input: requests, freshness: soon}}}")
     said = {each.key: each.remedy for each in error.problems}
