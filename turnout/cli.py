@@ -374,7 +374,7 @@ def _advise_one(spec, stage, table, *, written: bool, as_json: bool) -> list[str
 
     advice = ranking.advise(spec, stage, table, written=written)
     changes = list(changing.changes(advice, spec, stage, table))
-    work = bills.workload_of(spec)
+    work = bills.workload_of(ranking.with_settings(spec, advice.best.settings) if advice.best else spec)
     if as_json:
         body = {**advice.to_body(), "changes": [change.to_body() for change in changes], "rests_on": list(work.notes)}
         _print_json({**body, "lines": ranking.lines(spec, advice.best) if advice.best else []})
