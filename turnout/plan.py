@@ -33,7 +33,7 @@ class Situation:
     deployed: bool = True  # False: `mode` is the file's word
     recent: Recent | None = None
     rows: int | None = None  # that the newest generation scored
-    run_minutes: float | None = None  # that the last run took
+    job_minutes: float | None = None  # for which each instance of the last run's transform job was paid
     outputs: Mapping[str, str] = field(default_factory=dict)
     scores_version: str | None = None
     scores_age: int | None = None
@@ -275,9 +275,9 @@ def workload(spec: ModelSpec, now: Situation, requests: int | None) -> Workload:
         figures["covered"], origins["covered"] = covered, "measured"
     if now.rows is not None:
         figures["entities"], origins["entities"] = now.rows, "newest generation"
-    if now.run_minutes is not None:
-        figures["transform_minutes"] = round(now.run_minutes, 1)
-        origins["transform_minutes"] = "as long as the last run took"
+    if now.job_minutes is not None:
+        figures["transform_minutes"] = round(now.job_minutes, 1)
+        origins["transform_minutes"] = "as the last transform job took"
     return cost.measured(cost.workload_of(spec), origins, **figures)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import boto3
+from botocore.exceptions import ClientError
 
 from handlers.contract import layout
 from handlers.contract.records import Run
@@ -52,6 +53,22 @@ def start(model: Model, *, now: datetime | None = None) -> str:
         stateMachineArn=model.state_machine, input=json.dumps(trigger)
     )
     return started["executionArn"]
+
+
+def paid_minutes(model: Model, run_id: str) -> float | None:
+    """Return the minutes for which each instance of a run's transform job was paid: of its own times, as the run waits
+    for instances before and goes on after. None where SageMaker knows no such job, or none that has ended.
+    """
+    name = layout.job_name(model.stage, model.name, run_id)
+    try:
+        job = boto3.client("sagemaker").describe_transform_job(TransformJobName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+            raise
+        return None
+    if "TransformStartTime" not in job or "TransformEndTime" not in job:
+        return None
+    return (job["TransformEndTime"] - job["TransformStartTime"]).total_seconds() / 60
 
 
 def executions(model: Model) -> list[dict]:

@@ -64,7 +64,8 @@ class Seen:
     rows: int | None = None  # of the newest generation
     runs: int = 0  # that succeeded
     failed_runs: int = 0
-    run_minutes: float | None = None
+    run_minutes: float | None = None  # that the last run took by the clock
+    job_minutes: float | None = None  # that each instance of its transform job was paid for
 
     @property
     def requests(self) -> float:
@@ -245,8 +246,8 @@ def measured(seen: Seen) -> dict[str, tuple[Any, str]]:
         found["entities"] = (seen.rows, "newest generation")
     elif seen.entry.traffic.entities is None and seen.distinct is not None:
         found["entities"] = (seen.distinct, "estimated from the logged keys")
-    if seen.run_minutes is not None:
-        found["run_duration"] = (timedelta(minutes=seen.run_minutes), "as long as the last run took")
+    if seen.job_minutes is not None:
+        found["run_duration"] = (timedelta(minutes=seen.job_minutes), "as the last transform job took")
     return found
 
 

@@ -1,4 +1,5 @@
-"""Reads what CloudWatch, the front door's log and the table know of deployed models; the other modules are pure.
+"""Reads what CloudWatch, SageMaker, the front door's log and the table know of deployed models; the other modules are
+pure.
 
 A model takes one GetMetricData of QUERIES metrics, which AWS bills at $0.01 for 1,000 of them. Of keys, the log knows
 as much as it keeps: the stage's `log_retention_days`.
@@ -14,7 +15,7 @@ import boto3
 
 from handlers.contract import metrics
 from handlers.contract.modes import ServingMode
-from turnout import deployed
+from turnout import deployed, runs
 from turnout.advice.keys import KeySample, sample_of
 from turnout.advice.observed import HOUR, Seen, Spread
 from turnout.config.capabilities import ENDPOINT
@@ -181,17 +182,18 @@ def _keys(model: deployed.Model, spec: ModelSpec, totals: Mapping[str, float], b
 
 
 def _runs(model: deployed.Model, begin: datetime) -> dict[str, Any]:
-    """Return the runs since `begin`, and the rows of the newest generation."""
+    """Return the runs since `begin`, how long the last took and was paid for, and the rows of the newest generation."""
     if model.state_machine is None:
         return {}
-    runs = [run for run in model.runs(RUNS) if datetime.fromisoformat(run.started_at) >= begin]
-    done = [run for run in runs if run.status == "succeeded" and run.ended_at]
+    since = [run for run in model.runs(RUNS) if datetime.fromisoformat(run.started_at) >= begin]
+    done = [run for run in since if run.status == "succeeded" and run.ended_at]
     pointer = model.pointer()
     generation = model.generation(pointer.scores or pointer.results)
     took = [datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at) for run in done]
     return {
         "rows": generation.rows_scored if generation else None,
         "runs": len(done),
-        "failed_runs": sum(run.status == "failed" for run in runs),
+        "failed_runs": sum(run.status == "failed" for run in since),
         "run_minutes": took[0].total_seconds() / 60 if took else None,
+        "job_minutes": runs.paid_minutes(model, done[0].id) if done else None,
     }

@@ -16,11 +16,11 @@ from turnout.advice import ranking
 from turnout.advice.observed import Inferred, Seen, enough_keys, guessed, inferred, workload
 from turnout.advice.questions import QUESTIONS
 from turnout.advice.rules import Serving, excluding
-from turnout.config import answers
+from turnout.config import answers, ways
 from turnout.config.capabilities import SCORES_IN_BATCH, realtime_instances
 from turnout.config.specs import ModelSpec, ScheduleSpec, format_duration
 from turnout.config.stages import Stage
-from turnout.cost import Bill
+from turnout.cost import Bill, pipeline_time
 from turnout.cost.endpoints import capacity
 from turnout.cost.lines import Case
 from turnout.prices import Prices
@@ -174,7 +174,7 @@ def _only_the_bill(case: _Case) -> bool:
 
 
 def _offer(case: _Case, option: ranking.Option) -> Proposal:
-    entry, seen = ranking.with_settings(case.entry, option.settings), case.seen
+    entry, seen = ways.with_settings(case.entry, option.settings), case.seen
     return Proposal(
         model=entry.name,
         what=f"{option.serving}",
@@ -322,12 +322,12 @@ def _schedule(case: _Case) -> Proposal | None:
     if not SCORES_IN_BATCH[entry.mode] or entry.schedule is None or (every := answers.interval(entry.schedule)) is None:
         return None
     asked, delivered = entry.answers.freshness or entry.max_staleness, seen.age
-    takes = timedelta(minutes=case.work.minutes_of_a_run(entry.transform.instance_count))
+    takes = _takes(case)
     rate = max((rate for rate in answers.RATES if rate + takes <= asked), default=None)
     too_old = seen.stale > TOO_STALE * (seen.hits + seen.stale) and seen.stale > 0
     if rate is None or (rate >= every if too_old else rate <= every):
         return None
-    then = ranking.with_settings(entry, settings := _rated(entry, rate))
+    then = ways.with_settings(entry, settings := _rated(entry, rate))
     if not too_old and case.saved(then) < LEAST_USD:
         return None
     when = f"scores may be {_hours(asked)} old"
@@ -348,8 +348,15 @@ def _schedule(case: _Case) -> Proposal | None:
     )
 
 
+def _takes(case: _Case) -> timedelta:
+    """Return how long a run takes by the clock: as long as the last one did, where one was seen."""
+    if case.seen.run_minutes is not None:
+        return timedelta(minutes=case.seen.run_minutes)
+    return pipeline_time.run_time(case.entry, case.work)
+
+
 def _rated(entry: ModelSpec, rate: timedelta) -> dict[str, Any]:
-    return {"schedule": ScheduleSpec(rate=ranking.rate_words(rate))}
+    return ways.with_kept_scores(entry, {"schedule": ScheduleSpec(rate=ways.rate_words(rate))})
 
 
 def _hours(time: timedelta) -> str:
@@ -389,7 +396,7 @@ def _instances(case: _Case) -> Proposal | None:
     count = max(math.ceil(wanted - 1e-9), least)
     if count >= (before := realtime_instances(entry, case.stage)):
         return None
-    then = ranking.with_settings(entry, {path: count})
+    then = ways.with_settings(entry, {path: count})
     if case.saved(then) < LEAST_USD:
         return None
     keeps = "the entry does not say whether an outage of one instance matters (`answers.failure`)"

@@ -11,7 +11,7 @@ from handlers.contract.modes import ServingMode
 from handlers.contract.records import Generation
 from handlers.logic.moments import seconds_between
 from handlers.logic.proofs import proved_since
-from turnout import deployed
+from turnout import deployed, runs
 from turnout.config.specs import ModelSpec
 from turnout.errors import NotDeployed, UserError
 from turnout.plan import Situation
@@ -63,13 +63,9 @@ def _measured(model: deployed.Model, now: Situation, spec: ModelSpec) -> Situati
         rows=generation.rows_scored if generation else None,
         scores_version=scores.model_version if scores else None,
         scores_age=_scores_age(scores, spec, moment) if scores else sys.maxsize,
-        run_minutes=_minutes(finished[0].started_at, finished[0].ended_at) if finished else None,
+        job_minutes=runs.paid_minutes(model, finished[0].id) if finished else None,
     )
 
 
 def _scores_age(scores: Generation, spec: ModelSpec, moment: datetime) -> int:
     return seconds_between(proved_since(scores, refuses_stale=spec.on_stale == "refuse"), moment)
-
-
-def _minutes(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() / 60

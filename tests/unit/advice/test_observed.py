@@ -86,8 +86,9 @@ def test_nothing_is_inferred_where_nobody_asks():
 
 def test_bills_rest_on_what_was_measured_and_say_so():
     spec = entry("realtime", traffic={"requests_per_month": 7, "payload_kb": 3})
-    work = workload(week(spec, rows=5000, run_minutes=4.0))
+    work = workload(week(spec, rows=5000, run_minutes=9.0, job_minutes=4.0))
     assert (work.requests, work.model_seconds, work.entities, work.covered) == (9125, 0.02, 5000, 1.0)
+    assert work.minutes_of_a_run(1) == 4  # of which each instance is paid for
     notes = " ".join(work.notes)
     assert "9,125 requests a month (counted over 7 days)" in notes
     assert "3 KB a request (config)" in notes

@@ -13,7 +13,7 @@ from handlers.contract.key_hash import key_hash
 from handlers.contract.records import Generation, Pointer, Run
 from tests.unit.advice.weeks import entry
 from turnout import cli
-from turnout.advice import observing
+from turnout.advice import observed, observing
 from turnout.deployed import Model
 from turnout.errors import UserError
 
@@ -33,7 +33,7 @@ class Churn(Model):
         return generation_id and Generation(generation_id, "v", "t", "t", 50, 48, 2, 0, "string", "s3://b/p/", None, 1)
 
     def runs(self, limit):
-        times = {1: ("2026-11-23T06:00:00Z", "2026-11-23T06:05:00Z"), 2: ("2026-11-22T11:00:00Z", None)}
+        times = {1: ("2026-11-23T06:00:00Z", "2026-11-23T06:09:00Z"), 2: ("2026-11-22T11:00:00Z", None)}
         started = {
             "b": (*times[1], "succeeded"),
             "a": (*times[2], "failed"),
@@ -63,7 +63,7 @@ def aws(monkeypatch):
     """Return a function that sets the stage: a model, what CloudWatch answers, the log's lines."""
     stubs = []
 
-    def give(mode="realtime", pages=PAGES, messages=(), machine=None):
+    def give(mode="realtime", pages=PAGES, messages=(), machine=None, job=None):
         model = Churn("churn", "dev", "stack", mode, "v", machine, "table", "door", OUTPUTS)
         made = {name: boto3.client(name, region_name="us-east-1") for name in NAMES}
         stubbed = {name: Stubber(client) for name, client in made.items()}
@@ -80,6 +80,11 @@ def aws(monkeypatch):
             events = [{"message": each, "timestamp": 1} for each in messages] if day else []
             asked = dict.fromkeys(("filterPattern", "startTime", "endTime", "limit"), ANY)
             stubbed["logs"].add_response("filter_log_events", {"events": events}, {**asked, "logGroupName": "door-log"})
+        asked = {"TransformJobName": "dev-churn-b"}
+        if job is None:
+            stubbed["sagemaker"].add_client_error("describe_transform_job", "ValidationException", "Could not find it")
+        else:
+            stubbed["sagemaker"].add_response("describe_transform_job", {**JOB, **job}, asked)
         for stub in stubbed.values():
             stub.activate()
         stubs.extend(stubbed.values())
@@ -89,7 +94,17 @@ def aws(monkeypatch):
     return give
 
 
-NAMES = ("cloudwatch", "cloudformation", "lambda", "logs", "s3")
+NAMES = ("cloudwatch", "cloudformation", "lambda", "logs", "s3", "sagemaker")
+#: What every description of a job holds.
+JOB = {
+    "TransformJobName": "dev-churn-b",
+    "TransformJobArn": "arn:aws:sagemaker:us-east-1:123456789012:transform-job/dev-churn-b",
+    "TransformJobStatus": "Completed",
+    "ModelName": "m",
+    "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/shards/"}}},
+    "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    "CreationTime": datetime(2026, 11, 23, 6, 0, 10, tzinfo=UTC),
+}
 
 
 def line(key):
@@ -141,7 +156,16 @@ def test_keys_are_sampled_from_the_front_doors_log(aws):
 def test_runs_of_the_time_that_was_seen_are_counted_and_measured(aws):
     aws(mode="hybrid", machine="arn:machine")
     seen = observing.see("dev", entry("hybrid", schedule="rate(1 day)"), 7, NOW)
-    assert (seen.rows, seen.runs, seen.failed_runs, seen.run_minutes) == (48, 1, 1, 5.0)
+    assert (seen.rows, seen.runs, seen.failed_runs, seen.run_minutes) == (48, 1, 1, 9.0)
+    assert seen.job_minutes is None  # SageMaker does not know the job any more
+
+
+def test_a_run_is_billed_for_its_jobs_own_time(aws):
+    times = {"TransformStartTime": NOW - timedelta(minutes=10), "TransformEndTime": NOW - timedelta(minutes=6)}
+    aws(mode="hybrid", machine="arn:machine", job=times)
+    seen = observing.see("dev", entry("hybrid", schedule="rate(1 day)"), 7, NOW)
+    assert (seen.run_minutes, seen.job_minutes) == (9.0, 4.0)
+    assert observed.workload(seen).minutes_of_a_run(1) == 4.0
 
 
 def test_each_metric_is_asked_for_by_the_dimensions_that_it_has():

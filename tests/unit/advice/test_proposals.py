@@ -10,7 +10,7 @@ from turnout.advice import observed_text
 from turnout.advice.keys import sample_of
 from turnout.advice.observed import Seen, Spread
 from turnout.advice.proposals import propose
-from turnout.config import answers, stage
+from turnout.config import answers, legality, stage, ways
 
 SETTLED = {"freshness": "1d", "input": "stored", "failure": "default"}
 AT_ONCE = {"latency": "300ms"}
@@ -88,7 +88,7 @@ def test_callers_who_are_refused_are_served():
 def test_fresher_scores_than_asked_are_made_less_often():
     spec = entry("precompute", schedule="rate(1 hour)", answers={"freshness": "1d"})
     hour_old = Spread(2100, 1800, 1800, 3500, 3600)
-    (found,) = proposed(spec, hits=2100, age=hour_old, rows=1000, run_minutes=4.0, model=None)
+    (found,) = proposed(spec, hits=2100, age=hour_old, rows=1000, run_minutes=4.0, job_minutes=4.0, model=None)
     assert (found.what, found.confidence) == ("schedule: rate(12 hours)", "high")  # a day less the run
     assert 1 < found.saves < found.now.monthly
 
@@ -96,15 +96,17 @@ def test_fresher_scores_than_asked_are_made_less_often():
 def test_a_schedule_is_never_slower_than_what_is_asked():
     for hours in (2, 5, 12, 30, 49, 400):
         spec = entry("precompute", schedule="rate(1 hour)", max_staleness=f"{hours}h", keep_scores=f"{hours}h")
-        for found in proposed(spec, hits=2100, rows=1000, run_minutes=30.0, model=None):
+        for found in proposed(spec, hits=2100, rows=1000, run_minutes=30.0, job_minutes=4.0, model=None):
             if found.what.startswith("schedule"):
                 every = answers.interval(found.settings["schedule"])
+                assert not legality.refusals(ways.with_settings(spec, found.settings), spec)
                 assert every + timedelta(minutes=30) <= timedelta(hours=hours)
 
 
 def test_scores_that_are_too_old_are_made_more_often():
     spec = entry("precompute", schedule="rate(1 day)", max_staleness="6h")
-    (found,) = proposed(spec, hits=2100, stale=900, rows=1000, run_minutes=4.0, model=None, failed_runs=1, runs=6)
+    runs = {"rows": 1000, "run_minutes": 4.0, "failed_runs": 1, "runs": 6}
+    (found,) = proposed(spec, hits=2100, stale=900, model=None, **runs)
     assert (found.what, found.saves < 0) == ("schedule: rate(4 hours)", True)
     assert "900 scores were too old" in found.because
     assert found.remarks == ("of 7 runs 1 failed",)
@@ -142,7 +144,7 @@ def test_days_that_differ_make_a_range_around_the_saving():
 
 def test_what_is_right_is_left_alone():
     spec = entry("precompute", schedule="rate(1 day)", answers=SETTLED | {"consumption": "waits"})
-    assert proposed(spec, hits=2100, rows=1000, run_minutes=4.0, model=None) == []
+    assert proposed(spec, hits=2100, rows=1000, run_minutes=4.0, job_minutes=4.0, model=None) == []
 
 
 @pytest.fixture
