@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from turnout.errors import UserError
-from turnout.local import emulator
+from turnout.local import emulator, shifting
+from turnout.local.autoscaling import checks
 from turnout.local.reads import Reads
-from turnout.local.sagemaker import validation
+from turnout.local.sagemaker import api, registry, validation
+from turnout.local.sagemaker.hosting import kinds
+from turnout.local.sagemaker.refusals import NO_VALUE, Refusal, is_intrinsic, sides
 
 MISSING, IGNORED, KEPT_ONLY, UNCHECKED = "missing", "ignored", "kept", "unchecked"
 #: Most serious first. `missing` fails the deployment; `ignored` is never read; `kept` is stored and given back.
@@ -59,6 +62,19 @@ HEEDED = {
     },
 }
 
+#: Type -> what the services refuse by name of its properties although AWS takes it.
+REFUSED: dict[str, tuple[Refusal, ...]] = {
+    "AWS::SageMaker::Model": api.REFUSED,
+    "AWS::SageMaker::EndpointConfig": kinds.REFUSED,
+    "AWS::SageMaker::ModelPackage": (*registry.REFUSED, *registry.UNUSABLE, *api.REFUSED_OF_PACKAGES),
+    "AWS::ApplicationAutoScaling::ScalableTarget": checks.REFUSED_TARGETS,
+    "AWS::ApplicationAutoScaling::ScalingPolicy": (*checks.REFUSED_TARGETS, *checks.REFUSED_POLICIES),
+    "AWS::CodeDeploy::Application": shifting.REFUSED_APPLICATIONS,
+    "AWS::CodeDeploy::DeploymentGroup": shifting.REFUSED_GROUPS,
+}
+#: Type -> what is refused of its UpdatePolicy.
+REFUSED_UPDATES: dict[str, tuple[Refusal, ...]] = {"AWS::Lambda::Alias": shifting.REFUSED_UPDATES}
+
 PLAIN = "data lie in plain text in the local cloud's memory"
 #: Policies are not among them: whether they are enforced is how the whole cloud was started (AUTH=true).
 #: type -> property -> what becomes of it, for properties that are stored and given back and change nothing else.
@@ -89,8 +105,13 @@ KEPT: dict[str, dict[str, str]] = {
     },
     "AWS::SQS::Queue": {"KmsMasterKeyId": PLAIN, "SqsManagedSseEnabled": PLAIN},
     "AWS::SageMaker::EndpointConfig": {
+        "AsyncInferenceConfig.OutputConfig.KmsKeyId": PLAIN,
+        "DataCaptureConfig.KmsKeyId": PLAIN,
+        "EnableNetworkIsolation": "that of each model holds",
+        "ExecutionRoleArn": "that of each model holds",
         "KmsKeyId": PLAIN,
         "ProductionVariants.InstanceType": "every instance is this machine",
+        "VpcConfig": "containers are processes on this machine",
     },
     "AWS::SageMaker::Model": {
         "EnableNetworkIsolation": "containers reach the network",
@@ -196,12 +217,25 @@ def _resource(name: str, resource: Mapping[str, Any]) -> Iterator[Finding]:
         if attribute in resource and (kind, attribute) not in OBEYED:
             yield Finding(name, kind, attribute, IGNORED, meaning)
     properties = resource.get("Properties") or {}
+    refused = {".".join(path): meaning for path, meaning in _refused(kind, resource)}
+    for path, meaning in refused.items():
+        yield Finding(name, kind, path, MISSING, meaning)
     for path, severity, meaning in dict.fromkeys(_unread(kind, properties)):
-        yield Finding(name, kind, ".".join(path), severity, meaning)
+        if not any(".".join(path[:length]) in refused for length in range(len(path) + 1)):
+            yield Finding(name, kind, ".".join(path), severity, meaning)
     present = {".".join(path) for path in paths(properties)}
     for path, meaning in KEPT.get(kind, {}).items():
         if path in present:
             yield Finding(name, kind, path, KEPT_ONLY, meaning)
+
+
+def _refused(kind: str, resource: Mapping[str, Any]) -> Iterator[tuple[PathOfProperty, str]]:
+    """Yield what the services refuse by name of a resource, and what comes of it."""
+    for where, table, above in (("Properties", REFUSED, ()), ("UpdatePolicy", REFUSED_UPDATES, ("UpdatePolicy",))):
+        for refusal in table.get(kind, ()):
+            if words := refusal.found(resource.get(where) or {}):
+                end = "what uses it fails" if refusal.of_use else "the deployment fails"
+                yield (*above, *refusal.path), f"{words}; {end}"
 
 
 def _unread(kind: str, properties: Any) -> Iterator[tuple[PathOfProperty, str, str]]:
@@ -261,14 +295,9 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
             yield from members(element)
     elif isinstance(value, Mapping):
         if "Fn::If" in value:
-            yield from members(value["Fn::If"][1:])
+            yield from members(sides(value))
         elif not is_intrinsic(value):
-            yield from ((key, part) for key, part in value.items() if part != {"Ref": "AWS::NoValue"})
-
-
-def is_intrinsic(value: Mapping[str, Any]) -> bool:
-    """Whether a mapping is one of CloudFormation's functions, whose result is not known here."""
-    return len(value) == 1 and (next(iter(value)) in ("Ref", "Condition") or next(iter(value)).startswith("Fn::"))
+            yield from ((key, part) for key, part in value.items() if part != NO_VALUE)
 
 
 @lru_cache

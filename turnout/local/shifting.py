@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from turnout.local.faults import Faults
-from turnout.local.sagemaker import validation
+from turnout.local.sagemaker import refusals, validation
 from turnout.local.sagemaker.cloudformation import ResourceFailed, ResourceType
 from turnout.local.sagemaker.errors import ApiError, NotEmulated
 from turnout.local.sagemaker.ports import Cloud, Scope
+from turnout.local.sagemaker.refusals import Refusal
 
 SERVICE = "codedeploy"
 POLL_SECONDS = 0.1
@@ -106,12 +107,12 @@ def policy_of(resource: Mapping[str, Any], resources: Mapping[str, Any]) -> dict
     `resource` is the alias in the template, `resources` what the stack has by now. Raises ResourceFailed for what
     our templates do not say: hooks, and names that are neither words nor a Ref.
     """
-    policy = (resource.get("UpdatePolicy") or {}).get("CodeDeployLambdaAliasUpdate")
-    if policy is None:
+    whole = resource.get("UpdatePolicy") or {}
+    if whole.get("CodeDeployLambdaAliasUpdate") is None:
         return None
-    if strange := sorted(set(policy) - {"ApplicationName", "DeploymentGroupName"}):
-        raise ResourceFailed(f"CodeDeployLambdaAliasUpdate: {', '.join(strange)} is not emulated by the local cloud.")
-    return {member: _named(value, resources) for member, value in policy.items()}
+    if words := refusals.first(whole, REFUSED_UPDATES):
+        raise ResourceFailed(f"CodeDeployLambdaAliasUpdate: {words}.")
+    return {member: _named(value, resources) for member, value in whole["CodeDeployLambdaAliasUpdate"].items()}
 
 
 def _named(value: Any, resources: Mapping[str, Any]) -> str:
@@ -368,22 +369,53 @@ def _type(
     return ResourceType(create, update, delete, create_only, name_property)
 
 
+def _goes_back_seldom(settings: Any) -> bool:
+    """Whether a group does not go back on everything that it may go back on."""
+    events = (settings or {}).get("Events", [])
+    return not (_on(settings or {}) and all(event in events for event in GOES_BACK_ON))
+
+
+def _can_be_obeyed(policy: Mapping[str, Any]) -> bool:
+    """Whether an alias's update policy has no hooks, and names that are words or a Ref."""
+    named = all(isinstance(name, str) or (isinstance(name, Mapping) and "Ref" in name) for name in policy.values())
+    return named and set(policy) <= {"ApplicationName", "DeploymentGroupName"}
+
+
+#: What is refused although AWS takes it, in applications, groups and the update policies of aliases.
+REFUSED_APPLICATIONS = (
+    Refusal(("ComputePlatform",), lambda name: name != "Lambda", "ComputePlatform: only Lambda is emulated"),
+)
+REFUSED_GROUPS = (
+    Refusal(
+        ("DeploymentConfigName",),
+        lambda name: name not in CONFIGURATIONS,
+        f"DeploymentConfigName {{}} is not emulated, these are: {', '.join(CONFIGURATIONS)}",
+    ),
+    Refusal(
+        ("AutoRollbackConfiguration",),
+        _goes_back_seldom,
+        f"AutoRollbackConfiguration with less than {', '.join(sorted(GOES_BACK_ON))} is not emulated",
+    ),
+)
+REFUSED_UPDATES = (
+    Refusal(
+        ("CodeDeployLambdaAliasUpdate",),
+        lambda policy: policy is not None and not _can_be_obeyed(policy),
+        "anything but ApplicationName and DeploymentGroupName, each a word or a Ref, is not emulated",
+    ),
+)
+
+
 def _check_application(properties: dict) -> None:
-    if properties.get("ComputePlatform") != "Lambda":
-        raise ResourceFailed("ComputePlatform: only Lambda is emulated by the local cloud.")
+    if words := refusals.first(properties, REFUSED_APPLICATIONS):
+        raise ResourceFailed(f"{words}.")
 
 
 def _check_group(properties: dict) -> None:
     """Raise ResourceFailed for a group that CodeDeploy refuses or that is not emulated."""
-    name = properties.get("DeploymentConfigName")
-    if name not in CONFIGURATIONS:
-        raise ResourceFailed(f"DeploymentConfigName {name}: the local cloud has {', '.join(CONFIGURATIONS)}.")
+    if words := refusals.first(properties, REFUSED_GROUPS):
+        raise ResourceFailed(f"{words}.")
     if properties.get("DeploymentStyle") != STYLE:
         raise ResourceFailed("For Lambda, deployment type must be BLUE_GREEN and option WITH_TRAFFIC_CONTROL")
-    back = properties.get("AutoRollbackConfiguration") or {}
-    if not _on(back) or set(back.get("Events", [])) != GOES_BACK_ON:
-        raise ResourceFailed(
-            f"AutoRollbackConfiguration: only going back on {', '.join(sorted(GOES_BACK_ON))} is emulated."
-        )
     if len(_alarms(properties)) > MOST_ALARMS:
         raise ResourceFailed(f"The maximum number of alarms for a deployment group ({MOST_ALARMS}) was exceeded.")

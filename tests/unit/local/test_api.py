@@ -335,10 +335,10 @@ def test_containers_that_cannot_be_are_refused(api, container, words):
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (model(Mode="MultiModel"), "Model m has the mode MultiModel"),
+        (model(Mode="MultiModel"), "Model m: the mode MultiModel"),
         (
             {**model(), "InferenceExecutionConfig": {"Mode": "Direct"}},
-            "Model m has the InferenceExecutionConfig Direct",
+            "Model m: the InferenceExecutionConfig Direct",
         ),
         (
             model(AdditionalModelDataSources=[{"ChannelName": "c", **data_source("None")}]),

@@ -212,7 +212,7 @@ def test_a_target_is_registered_described_changed_and_gone(api):
         ({"ResourceId": "endpoint/e"}, Invalid, "is not endpoint/NAME/variant/VARIANT"),
         ({"ResourceId": "endpoint/nobody/variant/v"}, Invalid, "no such endpoint"),
         ({"ScalableDimension": "sagemaker:variant:Nonsense"}, Invalid, "scalableDimension"),
-        ({"ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}, NotEmulated, "is emulated"),
+        ({"ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}, NotEmulated, "is not emulated"),
     ],
 )
 def test_bad_targets_are_refused(api, changes, error, words):

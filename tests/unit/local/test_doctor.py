@@ -1,5 +1,6 @@
 """What the doctor says of templates: of our own, where every line is known and justified, and of others."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from turnout.local.doctor import (
     strictly,
 )
 
+LOCAL = Path(doctor.__file__).parent
 GOLDEN = Path(__file__).parents[2] / "synth/golden"
 
 
@@ -88,12 +90,168 @@ def test_members_that_a_sagemaker_request_has_not_fail_and_those_that_no_code_na
     }
 
 
+VARIANT = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+TARGET = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/e/variant/v",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+GROUP = {
+    "ApplicationName": "a",
+    "DeploymentConfigName": "CodeDeployDefault.LambdaAllAtOnce",
+    "DeploymentStyle": {"DeploymentType": "BLUE_GREEN", "DeploymentOption": "WITH_TRAFFIC_CONTROL"},
+    "AutoRollbackConfiguration": {
+        "Enabled": True,
+        "Events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"],
+    },
+}
+MORE_DATA = [{"ChannelName": "c", "S3DataSource": {"S3Uri": "s3://b/k"}}]
+TRACKED = {"TargetValue": 1, "CustomizedMetricSpecification": {"Metrics": [{"Id": "m", "Expression": "1"}]}}
+SAGEMAKER, SCALING, CODEDEPLOY = "AWS::SageMaker::", "AWS::ApplicationAutoScaling::", "AWS::CodeDeploy::"
+#: Type, properties that are refused, and where.
+REFUSED = [
+    (SAGEMAKER + "EndpointConfig", {"ShadowProductionVariants": [VARIANT]}, "ShadowProductionVariants"),
+    (SAGEMAKER + "EndpointConfig", {"ExplainerConfig": {"ClarifyExplainerConfig": {}}}, "ExplainerConfig"),
+    (SAGEMAKER + "EndpointConfig", {"ProductionVariants": [{"VariantName": "v"}]}, "ProductionVariants.ModelName"),
+    (
+        SAGEMAKER + "EndpointConfig",
+        {"ProductionVariants": [{**VARIANT, "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}]}]},
+        "ProductionVariants.InstancePools",
+    ),
+    (SAGEMAKER + "Model", {"PrimaryContainer": {"Mode": "MultiModel"}}, "PrimaryContainer.Mode"),
+    (SAGEMAKER + "Model", {"Containers": [{}, {"Mode": "MultiModel"}]}, "Containers.Mode"),
+    (
+        SAGEMAKER + "Model",
+        {"PrimaryContainer": {"AdditionalModelDataSources": MORE_DATA}},
+        "PrimaryContainer.AdditionalModelDataSources",
+    ),
+    (
+        SAGEMAKER + "Model",
+        {"Containers": [{"AdditionalModelDataSources": MORE_DATA}]},
+        "Containers.AdditionalModelDataSources",
+    ),
+    (
+        SAGEMAKER + "Model",
+        {"PrimaryContainer": {}, "InferenceExecutionConfig": {"Mode": "Direct"}},
+        "InferenceExecutionConfig.Mode",
+    ),
+    (
+        SAGEMAKER + "ModelPackage",
+        {
+            "InferenceSpecification": {"Containers": []},
+            "ValidationSpecification": {"ValidationProfiles": [{"ProfileName": "p"}]},
+        },
+        "ValidationSpecification.ValidationProfiles",
+    ),
+    (SAGEMAKER + "ModelPackage", {"SourceUri": "s3://b/k"}, "InferenceSpecification"),
+    (
+        SAGEMAKER + "ModelPackage",
+        {"InferenceSpecification": {"Containers": [{"AdditionalModelDataSources": MORE_DATA}]}},
+        "InferenceSpecification.Containers.AdditionalModelDataSources",
+    ),
+    (
+        SAGEMAKER + "ModelPackage",
+        {"InferenceSpecification": {"Containers": [{"Mode": "MultiModel"}]}},
+        "InferenceSpecification.Containers.Mode",
+    ),
+    (SCALING + "ScalableTarget", {**TARGET, "ServiceNamespace": "ecs"}, "ServiceNamespace"),
+    (
+        SCALING + "ScalableTarget",
+        {**TARGET, "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"},
+        "ScalableDimension",
+    ),
+    (SCALING + "ScalingPolicy", {**TARGET, "ServiceNamespace": "ecs"}, "ServiceNamespace"),
+    (SCALING + "ScalingPolicy", {**TARGET, "ScalableDimension": "ecs:service:DesiredCount"}, "ScalableDimension"),
+    (SCALING + "ScalingPolicy", {"ScalingTargetId": "t", "PolicyType": "PredictiveScaling"}, "PolicyType"),
+    (
+        SCALING + "ScalingPolicy",
+        {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": TRACKED},
+        "TargetTrackingScalingPolicyConfiguration.CustomizedMetricSpecification.Metrics",
+    ),
+    (CODEDEPLOY + "Application", {"ComputePlatform": "ECS"}, "ComputePlatform"),
+    (CODEDEPLOY + "DeploymentGroup", {**GROUP, "DeploymentConfigName": "Mine"}, "DeploymentConfigName"),
+    (
+        CODEDEPLOY + "DeploymentGroup",
+        {**GROUP, "AutoRollbackConfiguration": {"Enabled": True, "Events": ["DEPLOYMENT_FAILURE"]}},
+        "AutoRollbackConfiguration",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "properties", "path"), REFUSED)
+def test_what_the_services_refuse_by_name_is_missing(kind, properties, path):
+    findings = examine(template(kind, **properties))
+    (missing,) = [finding for finding in findings if finding.severity == MISSING]
+    assert missing.property == path
+    assert "; the deployment fails" in missing.meaning or "; what uses it fails" in missing.meaning
+    assert not strictly(findings)
+    assert not any(finding.property.startswith(f"{path}.") for finding in findings)
+
+
+def test_every_refusal_of_a_service_has_such_a_template():
+    assert {(kind, path) for kind, _, path in REFUSED} == {
+        (kind, ".".join(refusal.path)) for kind, table in doctor.REFUSED.items() for refusal in table
+    }
+
+
+#: Where else NotEmulated is raised, and why no template gets there.
+NOT_FROM_TEMPLATES = {
+    ("autoscaling/api.py", "call"): "an operation",
+    ("emulator.py", "handle_request"): "an operation",
+    ("sagemaker/api.py", "_absent"): "an operation",
+    ("sagemaker/search.py", "search"): "Search",
+    ("sagemaker/transform/checks.py", "_check_source"): "transform jobs",
+    ("shifting.py", "call"): "an operation",
+}
+
+
+def refusals_outside_the_tables() -> set[tuple[str, str]]:
+    """Return file and function of every NotEmulated that is made of other words than a table's."""
+    found = set()
+    for file in (file for file in LOCAL.rglob("*.py") if "NotEmulated(" in file.read_text()):
+        nodes = ast.walk(ast.parse(file.read_text()))
+        for function in (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and ast.unparse(n.func) == "NotEmulated"]
+            if any("{words}" not in ast.unparse(call) for call in calls):
+                found.add((str(file.relative_to(LOCAL)), function.name))
+    return found
+
+
+def test_no_other_refusal_can_be_reached_from_a_template():
+    assert refusals_outside_the_tables() == set(NOT_FROM_TEMPLATES)
+
+
+def test_hooks_of_a_shift_are_missing():
+    policy = {"ApplicationName": {"Ref": "A"}, "DeploymentGroupName": "g"}
+    alias = {"Type": "AWS::Lambda::Alias", "UpdatePolicy": {"CodeDeployLambdaAliasUpdate": policy}}
+    assert examine({"Resources": {"It": alias}}) == []
+    policy["BeforeAllowTrafficHook"] = "f"
+    (finding,) = examine({"Resources": {"It": alias}})
+    assert (finding.property, finding.severity) == ("UpdatePolicy.CodeDeployLambdaAliasUpdate", MISSING)
+
+
+def test_what_a_template_computes_is_not_called_refused():
+    mode = {"Fn::If": ["C", "SingleModel", {"Ref": "AWS::NoValue"}]}
+    assert told(SAGEMAKER + "Model", PrimaryContainer={"Image": "i", "Mode": mode}) == {}
+    assert told(SAGEMAKER + "Model", PrimaryContainer={"Image": "i", "Mode": {"Ref": "Mode"}}) == {}
+    variants = {"Fn::If": ["C", [VARIANT], {"Ref": "AWS::NoValue"}]}
+    config = {"ProductionVariants": [VARIANT], "ShadowProductionVariants": variants}
+    assert told(SAGEMAKER + "EndpointConfig", **config)["ShadowProductionVariants"] == MISSING
+
+
+def test_settings_of_a_configuration_that_only_its_models_heed_are_kept():
+    config = {"ProductionVariants": [VARIANT], "EnableNetworkIsolation": True, "ExecutionRoleArn": "r", "VpcConfig": {}}
+    assert told(SAGEMAKER + "EndpointConfig", **config) == dict.fromkeys(
+        ("EnableNetworkIsolation", "ExecutionRoleArn", "VpcConfig", "ProductionVariants.InstanceType"), KEPT_ONLY
+    )
+
+
 def test_every_own_type_is_held_against_its_request_or_what_has_an_effect():
     assert {*doctor.REQUESTS, *doctor.HEEDED} == emulator.own_types()
 
 
 def test_what_a_deployment_group_does_not_heed_is_told():
-    group = template("AWS::CodeDeploy::DeploymentGroup", ApplicationName="a", TriggerConfigurations=[], Tags=[])
+    group = template("AWS::CodeDeploy::DeploymentGroup", **GROUP, TriggerConfigurations=[], Tags=[])
     assert {(f.property, f.severity) for f in examine(group)} == {("TriggerConfigurations", IGNORED), ("Tags", IGNORED)}
 
 

@@ -288,7 +288,7 @@ def test_a_specification_is_chosen_by_name(api):
 
 def test_a_package_without_containers_makes_no_model(api):
     api.call("CreateModelPackage", {**GROUP, "SourceUri": "s3://b/k", "ModelApprovalStatus": "Approved"})
-    with pytest.raises(NotEmulated, match="has no InferenceSpecification"):
+    with pytest.raises(NotEmulated, match="there is no InferenceSpecification"):
         container_of(api, ModelPackageName="churn/1")
 
 

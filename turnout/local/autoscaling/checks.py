@@ -8,7 +8,9 @@ from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from turnout.local.sagemaker import refusals
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
+from turnout.local.sagemaker.refusals import Refusal, is_given
 
 COUNT = "sagemaker:variant:DesiredInstanceCount"
 CONCURRENCY = "sagemaker:variant:DesiredProvisionedConcurrency"
@@ -30,6 +32,31 @@ PREDEFINED: dict[str, dict[str, tuple[str, str, float | None]]] = {
         ),
     },
 }
+#: What is refused although AWS takes it, in keys of targets and in policies.
+REFUSED_TARGETS = (
+    Refusal(
+        ("ServiceNamespace",),
+        lambda service: service not in (None, "sagemaker"),
+        "ServiceNamespace {} is not emulated, sagemaker is",
+    ),
+    Refusal(
+        ("ScalableDimension",),
+        lambda dimension: dimension not in (None, *DIMENSIONS),
+        f"ScalableDimension {{}} is not emulated, {' and '.join(DIMENSIONS)} are",
+    ),
+)
+REFUSED_POLICIES = (
+    Refusal(
+        ("PolicyType",),
+        lambda kind: kind not in (None, "TargetTrackingScaling", "StepScaling"),
+        "PolicyType {} is not emulated, TargetTrackingScaling and StepScaling are",
+    ),
+    Refusal(
+        ("TargetTrackingScalingPolicyConfiguration", "CustomizedMetricSpecification", "Metrics"),
+        is_given,
+        "Metric maths in CustomizedMetricSpecification (Metrics) is not emulated",
+    ),
+)
 MOST_STEPS = 20
 AT = re.compile(r"at\((\S+)\)")
 RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
@@ -46,11 +73,8 @@ def parts(resource: str) -> tuple[str, str]:
 
 def check_key(request: Mapping[str, Any]) -> None:
     """Raise NotEmulated for what is not a variant of an endpoint, Invalid for a resource id of another form."""
-    if request["ServiceNamespace"] != "sagemaker" or request["ScalableDimension"] not in DIMENSIONS:
-        raise NotEmulated(
-            f"Only sagemaker, {' and '.join(DIMENSIONS)}, is emulated; not {request['ServiceNamespace']}, "
-            f"{request['ScalableDimension']}."
-        )
+    if words := refusals.first(request, REFUSED_TARGETS):
+        raise NotEmulated(f"{words}.")
     parts(request["ResourceId"])
 
 
@@ -71,10 +95,10 @@ def check_bounds(least: int, most: int, smallest: int) -> None:
 
 def check_policy(request: Mapping[str, Any]) -> None:
     """Raise what is refused in PutScalingPolicy."""
+    if words := refusals.first(request, REFUSED_POLICIES):
+        raise NotEmulated(f"{words}.")
     checks = {"TargetTrackingScaling": _check_tracking, "StepScaling": _check_step}
     kind = request.get("PolicyType", "StepScaling")
-    if kind not in checks:
-        raise NotEmulated(f"PolicyType {kind} is not emulated; {' and '.join(checks)} are.")
     for other in checks:
         if (f"{other}PolicyConfiguration" in request) != (other == kind):
             needs = "needs" if other == kind else "cannot have"
@@ -94,8 +118,6 @@ def _check_tracking(settings: Mapping[str, Any], dimension: str) -> None:
             raise Invalid(f"Predefined metric type {kind} is not for scalable dimension {dimension}.")
         return
     custom = settings["CustomizedMetricSpecification"]
-    if custom.get("Metrics"):
-        raise NotEmulated("Metric maths in CustomizedMetricSpecification (Metrics) is not emulated.")
     if missing := [name for name in ("MetricName", "Namespace", "Statistic") if name not in custom]:
         raise Invalid(f"CustomizedMetricSpecification needs {', '.join(missing)}.")
 

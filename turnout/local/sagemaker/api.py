@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from turnout.local.sagemaker import validation
-from turnout.local.sagemaker.artifact import definitions
+from turnout.local.sagemaker import refusals, validation
 from turnout.local.sagemaker.errors import ApiError, InUse, Invalid, NotEmulated, NotFound, UnknownOperation
 from turnout.local.sagemaker.listing import page
 from turnout.local.sagemaker.ports import Cloud, Scope
+from turnout.local.sagemaker.refusals import Refusal, is_given
 from turnout.local.sagemaker.store import RESOURCES, Store
 from turnout.local.sagemaker.transform.checks import check_transform
 from turnout.local.sagemaker.transform.settings import NO_PROCESSING, with_defaults
@@ -119,16 +119,31 @@ class Models:
     def runnable(self, scope: Scope, name: str) -> dict:
         """Return the record of a model that is about to be used. Raises NotEmulated for what no process here runs."""
         record = self.find(scope, name)
-        if record.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
-            raise NotEmulated(f"Model {name} has the InferenceExecutionConfig Direct; Serial is emulated.")
-        for container in definitions(record):
-            if container.get("Mode") == "MultiModel":
-                raise NotEmulated(f"Model {name} has the mode MultiModel; SingleModel is emulated.")
-            if container.get("AdditionalModelDataSources"):
-                raise NotEmulated(f"AdditionalModelDataSources (of model {name}) are not emulated.")
+        if words := refusals.first(record, REFUSED):
+            raise NotEmulated(f"Model {name}: {words}.")
         return record
 
 
+def _refused_of_containers(*path: str) -> tuple[Refusal, ...]:
+    multi, more = (*path, "Mode"), (*path, "AdditionalModelDataSources")
+    return (
+        Refusal(multi, lambda kind: kind == "MultiModel", "the mode MultiModel is not emulated, SingleModel is", True),
+        Refusal(more, is_given, "AdditionalModelDataSources are not emulated", True),
+    )
+
+
+#: What no model may have that is used, although AWS runs it; and what it may not have from a package.
+REFUSED = (
+    Refusal(
+        ("InferenceExecutionConfig", "Mode"),
+        lambda kind: kind == "Direct",
+        "the InferenceExecutionConfig Direct is not emulated, Serial is",
+        of_use=True,
+    ),
+    *_refused_of_containers("PrimaryContainer"),
+    *_refused_of_containers("Containers"),
+)
+REFUSED_OF_PACKAGES = _refused_of_containers("InferenceSpecification", "Containers")
 CONTAINER_DEFAULTS: dict[str, Any] = {"Mode": "SingleModel", "Environment": {}}
 
 

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from turnout.local.sagemaker import refusals
 from turnout.local.sagemaker.errors import Conflict, Invalid, NotEmulated
 from turnout.local.sagemaker.listing import listed
 from turnout.local.sagemaker.ports import Cloud, Scope
+from turnout.local.sagemaker.refusals import Refusal, is_given
 from turnout.local.sagemaker.store import Store
 
 EVENT_TYPE = "SageMaker Model Package State Change"
@@ -259,10 +261,8 @@ class Registry:
     def _specification(self, package: dict, name: str | None) -> dict:
         arn = package["ModelPackageArn"]
         if name is None:
-            if "InferenceSpecification" not in package:
-                raise NotEmulated(
-                    f"Model package {arn} has no InferenceSpecification: no model can be made of it here."
-                )
+            if words := refusals.first(package, UNUSABLE):
+                raise NotEmulated(f"Model package {arn}: {words}.")
             return package["InferenceSpecification"]
         found = next((each for each in _specifications(package) if each["Name"] == name), None)
         if found is None:
@@ -298,8 +298,26 @@ def _check_package(request: dict) -> None:
     containers = request.get("InferenceSpecification", {}).get("Containers", [])
     if named and any(container.get("Environment") for container in containers):
         raise Invalid("Environment variable map cannot be specified when using non-versioned ModelPackages")
-    if request.get("ValidationSpecification", {}).get("ValidationProfiles"):
-        raise NotEmulated("ValidationSpecification is not emulated: no transform job would validate the package.")
+    if words := refusals.first(request, REFUSED):
+        raise NotEmulated(f"{words}.")
+
+
+#: What CreateModelPackage refuses although AWS does not, and packages of which no model is made.
+REFUSED = (
+    Refusal(
+        ("ValidationSpecification", "ValidationProfiles"),
+        is_given,
+        "ValidationSpecification is not emulated: no transform job would validate the package",
+    ),
+)
+UNUSABLE = (
+    Refusal(
+        ("InferenceSpecification",),
+        lambda specification: specification is None,
+        "there is no InferenceSpecification, and no model can be made of it here",
+        of_use=True,
+    ),
+)
 
 
 def _arn(scope: Scope, kind: str, name_or_arn: str) -> str:

@@ -7,12 +7,25 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from turnout.local.sagemaker import refusals
 from turnout.local.sagemaker.api import is_uncompressed
 from turnout.local.sagemaker.errors import Invalid, NotEmulated
+from turnout.local.sagemaker.refusals import Refusal, is_given
 
 SERVERLESS_MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 #: Families with local storage whose names do not end in a d, as all others with it do.
 LOCAL_STORAGE = ("g4dn", "g5")
+#: What CreateEndpointConfig refuses although AWS does not.
+REFUSED = (
+    Refusal(("ShadowProductionVariants",), is_given, "ShadowProductionVariants are not emulated"),
+    Refusal(("ExplainerConfig",), is_given, "ExplainerConfig is not emulated"),
+    Refusal(
+        ("ProductionVariants", "ModelName"),
+        lambda name: not name,
+        "Variants without ModelName (inference components) are not emulated",
+    ),
+    Refusal(("ProductionVariants", "InstancePools"), is_given, "InstancePools are not emulated"),
+)
 DESIRED_COUNT, DESIRED_WEIGHT = "DesiredInstanceCount", "DesiredWeight"
 
 
@@ -56,12 +69,8 @@ def check_config(request: Mapping[str, Any], model: Callable[[str], Mapping[str,
 
 
 def _check_emulated(request: Mapping[str, Any]) -> None:
-    for member in ("ShadowProductionVariants", "ExplainerConfig"):
-        if request.get(member):
-            raise NotEmulated(f"{member} is not emulated by the local cloud.")
-    for variant in request["ProductionVariants"]:
-        if not variant.get("ModelName") or variant.get("InstancePools"):
-            raise NotEmulated("Variants without ModelName (inference components) and InstancePools are not emulated.")
+    if words := refusals.first(request, REFUSED):
+        raise NotEmulated(f"{words}.")
 
 
 def _check_storage_key(request: Mapping[str, Any]) -> None:
