@@ -7,7 +7,6 @@ from typing import Any
 
 from handlers.contract.errors import BadBody, BadKey, PayloadTooLarge, TooManyInstances, UnknownRequest
 from handlers.contract.predictions import MAX_INSTANCES, MAX_KEY_BYTES, MAX_REQUEST_BYTES, REQUEST_PARAMETER, Instance
-from handlers.logic.json_faults import in_words
 
 Event = dict[str, Any]
 
@@ -108,6 +107,8 @@ def _json_body(event: Event) -> Any:
     try:
         return json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
+        from handlers.logic.json_faults import in_words  # nobody else needs it
+
         raise BadBody(f"the body {in_words(error)}; {_SHAPES}") from error
 
 
