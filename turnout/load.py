@@ -29,6 +29,7 @@ from botocore.awsrequest import AWSRequest
 from rich.table import Table
 
 from handlers.contract.modes import ServingMode
+from handlers.logic.families import FAMILIES
 
 TIMEOUT_SECONDS = 35  # an HTTP API gives up after 30
 #: How long an accepted request (202) may take until its answer is there.
@@ -42,7 +43,7 @@ Body = dict[str, Any]
 class Question:
     """One request that the load may send. `expected` holds the prediction of each instance, in order.
 
-    `later_in_hybrid`: mode hybrid may answer it with 202, because its fallback answers later.
+    `may_be_later`: where a promise leaves it open, 202 is right as well, for the fallback answers later.
     """
 
     kind: str
@@ -50,19 +51,19 @@ class Question:
     path: str
     body: str | None
     expected: tuple[Any, ...]
-    later_in_hybrid: bool = False
+    may_be_later: bool = False
 
 
 @dataclass(frozen=True)
 class Promise:
     """What a mode promises to one kind of question: a status, and for an error its code.
 
-    `later`: the first answer may (and for async must) be 202; the promise then is about what comes after it.
+    `later`: the first answer must be 202; the promise then is about what comes after it. None: that is the question's.
     """
 
     status: int
     code: str | None = None
-    later: bool = False
+    later: bool | None = False
 
 
 #: Kinds of questions: who asks how.
@@ -70,7 +71,7 @@ LOOKUP, KEY, FEATURES, BOTH, SEVERAL = "GET known key", "POST key", "POST featur
 ABSENT, NEWCOMER = "GET absent key", "POST absent key and features"
 KINDS = (LOOKUP, KEY, FEATURES, BOTH, SEVERAL, ABSENT, NEWCOMER)
 
-_YES, _LATER = Promise(200), Promise(200, later=True)
+_YES, _LATER, _YES_OR_LATER = Promise(200), Promise(200, later=True), Promise(200, later=None)
 _REFUSED = Promise(409, "not_servable_live")
 _UNKNOWN, _NEEDS_KEY = Promise(404, "unknown_key"), Promise(400, "bad_key")
 _NEEDS_FEATURES = Promise(422, "features_needed")
@@ -85,10 +86,7 @@ _LIVE = {
     NEWCOMER: _YES,
 }
 
-#: Kinds that mode hybrid has no score for, and asks its fallback.
-MISSES = (FEATURES, NEWCOMER)
-
-#: Mode -> what each kind of question gets in it. `hybrid` is one whose fallback answers at once.
+#: Mode -> what each kind of question gets in it.
 PROMISES: dict[ServingMode, dict[str, Promise]] = {
     ServingMode.BATCH: dict.fromkeys(KINDS, _REFUSED),
     ServingMode.PRECOMPUTE: {
@@ -100,7 +98,12 @@ PROMISES: dict[ServingMode, dict[str, Promise]] = {
         ABSENT: _UNKNOWN,
         NEWCOMER: _UNKNOWN,
     },
-    ServingMode.HYBRID: {**dict.fromkeys(KINDS, _YES), ABSENT: _UNKNOWN},
+    ServingMode.HYBRID: {
+        **dict.fromkeys(KINDS, _YES),
+        FEATURES: _YES_OR_LATER,
+        ABSENT: _UNKNOWN,
+        NEWCOMER: _YES_OR_LATER,
+    },
     ServingMode.REALTIME: _LIVE,
     ServingMode.SERVERLESS: _LIVE,
     ServingMode.ASYNC: {kind: _LATER if promise is _YES else promise for kind, promise in _LIVE.items()},
@@ -117,8 +120,7 @@ def questions_of(model: str, samples: Path, *, key: str, prediction: str, fallba
     route = f"/models/{model}/predictions"
 
     def ask(kind: str, body: Body, *expected: Any) -> Question:
-        later = fallback == ServingMode.ASYNC and kind in MISSES
-        return Question(kind, "POST", route, json.dumps(body), expected, later)
+        return Question(kind, "POST", route, json.dumps(body), expected, FAMILIES[fallback].later)
 
     questions = []
     for number, (row, other) in enumerate(zip(rows, rows[1:] + rows[:1], strict=True)):
@@ -362,8 +364,8 @@ def fault_of(one: Sent, allowed: Iterable[str]) -> str | None:
     if one.mode not in set(allowed):
         return f"mode {one.mode} answered"
     promise = PROMISES[ServingMode(one.mode)][one.question.kind]
-    may_be_later = one.mode == ServingMode.HYBRID and one.question.later_in_hybrid
-    if not may_be_later and promise.later != (one.status == 202):
+    is_later = one.status == 202
+    if is_later != promise.later and (promise.later is not None or (is_later and not one.question.may_be_later)):
         return f"{one.mode} answered {one.status} {one.code or ''} first"
     if (one.final, one.code) != (promise.status, promise.code):
         return f"{one.mode} answered {one.final} {one.code or ''}, not {promise.status} {promise.code or ''}"

@@ -139,7 +139,7 @@ def test_hybrid_answers_its_misses_later_only_where_its_fallback_does(tmp_path):
     )
     for kind, question in later.items():
         one = replace(sent("hybrid", 0, status=202, final=200, predictions=question.expected), question=question)
-        assert (fault_of(one, ["hybrid"]) is None) == (kind in load.MISSES)
+        assert (fault_of(one, ["hybrid"]) is None) == (kind in (load.FEATURES, load.NEWCOMER))
         assert "answered 202" in fault_of(replace(one, question=at_once[kind]), ["hybrid"])
 
 
