@@ -36,6 +36,7 @@ ATTRIBUTES = {
 }
 OBEYED = {("AWS::CloudFormation::WaitCondition", "CreationPolicy"), ("AWS::Lambda::Alias", "UpdatePolicy")}
 TRANSFORMS = {"AWS::LanguageExtensions", "AWS::Include", "AWS::Serverless-2016-10-31"}
+LOOP = "Fn::ForEach"
 #: Types whose properties are anyone's: a function is given them, or nobody.
 PASSED_ON = {"AWS::CloudFormation::CustomResource", "AWS::CDK::Metadata"}
 #: This package's own types -> the service and the operation whose request their properties are.
@@ -182,29 +183,51 @@ def parse(text: str) -> dict[str, Any]:
         template = emulator.parse_template(text)
     except Exception as error:  # the reader's own errors differ for JSON and YAML
         raise NoTemplate(f"no CloudFormation template: {error}.") from error
-    if not isinstance(template.get("Resources"), dict):
+    if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise NoTemplate("no CloudFormation template: it has no Resources.")
+    for name, resource in template["Resources"].items():
+        if not str(name).startswith(LOOP):
+            _check_resource(name, resource)
     return template
+
+
+def _check_resource(name: Any, resource: Any) -> None:
+    """Raise NoTemplate, which names the resource, for one that no CloudFormation takes."""
+    problem = ""
+    if not isinstance(name, str):
+        problem = "its name is no text"
+    elif not isinstance(resource, dict):
+        problem = "it is no mapping"
+    elif not isinstance(resource.get("Type"), str):
+        problem = "its Type is no text" if "Type" in resource else "it has no Type"
+    elif not isinstance(resource.get("Properties") or {}, dict):
+        problem = "its Properties are no mapping"
+    if problem:
+        raise NoTemplate(f"no CloudFormation template: of the resource {name}, {problem}.")
 
 
 def examine(template: Mapping[str, Any]) -> list[Finding]:
     """Return every finding of a template, by resource, most serious first."""
     found = list(_transforms(template))
     for name, resource in template["Resources"].items():
-        if isinstance(resource, Mapping):
+        if name.startswith(LOOP):
+            found.append(
+                Finding(name, LOOP, "", UNCHECKED, "a loop makes resources of it: deploy, and ask for the stack")
+            )
+        else:
             found += sorted(_resource(name, resource), key=lambda f: (SEVERITIES.index(f.severity), f.property))
     return found
 
 
 def _transforms(template: Mapping[str, Any]) -> Iterator[Finding]:
     declared = template.get("Transform") or []
-    for name in [declared] if isinstance(declared, str) else declared:
+    for name in declared if isinstance(declared, list) else [declared]:
         if isinstance(name, str) and name not in TRANSFORMS:
             yield Finding("Transform", name, "", MISSING, "there is no such macro; the deployment fails")
 
 
 def _resource(name: str, resource: Mapping[str, Any]) -> Iterator[Finding]:
-    kind = resource.get("Type", "AWS::CloudFormation::CustomResource")
+    kind = resource["Type"]
     if kind.startswith("Custom::"):
         return
     if kind.startswith("AWS::Serverless::"):
@@ -297,7 +320,7 @@ def members(value: Any) -> Iterator[tuple[str, Any]]:
         if "Fn::If" in value:
             yield from members(sides(value))
         elif not is_intrinsic(value):
-            yield from ((key, part) for key, part in value.items() if part != NO_VALUE)
+            yield from ((str(key), part) for key, part in value.items() if part != NO_VALUE)
 
 
 @lru_cache
@@ -311,7 +334,7 @@ def named_here() -> frozenset[str]:
 
 def areas(template: Mapping[str, Any]) -> list[str]:
     """Return the parts of the local cloud that a template uses and of which there is something to say in general."""
-    kinds = {resource.get("Type", "") for resource in template["Resources"].values() if isinstance(resource, Mapping)}
+    kinds = {resource["Type"] for resource in template["Resources"].values() if isinstance(resource, Mapping)}
     return [
         area for area, prefixes in emulator.AREAS.items() if prefixes and any(k.startswith(prefixes) for k in kinds)
     ]

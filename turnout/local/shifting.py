@@ -371,12 +371,15 @@ def _type(
 
 def _goes_back_seldom(settings: Any) -> bool:
     """Whether a group does not go back on everything that it may go back on."""
-    events = (settings or {}).get("Events", [])
-    return not (_on(settings or {}) and all(event in events for event in GOES_BACK_ON))
+    if not isinstance(settings, Mapping) or not _on(settings):
+        return True
+    return not all(event in (settings.get("Events") or []) for event in GOES_BACK_ON)
 
 
-def _can_be_obeyed(policy: Mapping[str, Any]) -> bool:
+def _can_be_obeyed(policy: Any) -> bool:
     """Whether an alias's update policy has no hooks, and names that are words or a Ref."""
+    if not isinstance(policy, Mapping):
+        return False
     named = all(isinstance(name, str) or (isinstance(name, Mapping) and "Ref" in name) for name in policy.values())
     return named and set(policy) <= {"ApplicationName", "DeploymentGroupName"}
 
@@ -388,7 +391,7 @@ REFUSED_APPLICATIONS = (
 REFUSED_GROUPS = (
     Refusal(
         ("DeploymentConfigName",),
-        lambda name: name not in CONFIGURATIONS,
+        lambda name: name not in list(CONFIGURATIONS),
         f"DeploymentConfigName {{}} is not emulated, these are: {', '.join(CONFIGURATIONS)}",
     ),
     Refusal(

@@ -286,10 +286,49 @@ def test_yaml_with_short_forms_is_read():
     assert [f.property for f in examine(parse(text))] == ["Nonsense"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "a: b", '{"Resources": []}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", "5", "null", "a: b", '{"Resources": []}'])
 def test_what_is_no_template_is_said(text):
     with pytest.raises(NoTemplate, match="no CloudFormation template"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ({"Type": 5}, "of the resource A, its Type is no text"),
+        ({"Properties": {}}, "of the resource A, it has no Type"),
+        ({"Type": "AWS::SQS::Queue", "Properties": [1]}, "of the resource A, its Properties are no mapping"),
+        ([1], "of the resource A, it is no mapping"),
+        (None, "of the resource A, it is no mapping"),
+    ],
+)
+def test_a_resource_that_cannot_be_is_named(tmp_path, resource, words):
+    (tmp_path / "t.json").write_text(json.dumps({"Resources": {"A": resource}}))
+    with pytest.raises(NoTemplate, match=rf"t\.json is no CloudFormation template: {words}\.$"):
+        read(str(tmp_path / "t.json"), list)
+
+
+def test_a_name_that_is_a_number_is_said():
+    with pytest.raises(NoTemplate, match="of the resource 5, its name is no text"):
+        parse("Resources:\n  5:\n    Type: AWS::SQS::Queue\n")
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [1], [None], {"a": 1}, {5: 1}, {"Fn::If": 5}, {"Ref": "A"}])
+def test_odd_values_of_properties_are_no_reason_to_give_up(odd):
+    for kind in {*doctor.REFUSED, *doctor.HEEDED, *doctor.REQUESTS, "AWS::S3::Bucket", "AWS::Lambda::Alias"}:
+        whole = [refusal.path for refusal in doctor.REFUSED.get(kind, ())] or [("Tags",)]
+        for path in {part[: depth + 1] for part in whole for depth in range(len(part))}:
+            properties = odd
+            for member in reversed(path):
+                properties = {member: properties}
+            attributes = {"UpdatePolicy": {"CodeDeployLambdaAliasUpdate": odd}}
+            examine({"Resources": {"It": {"Type": kind, "Properties": properties, **attributes}}, "Transform": odd})
+
+
+def test_resources_of_a_loop_are_unchecked():
+    looped = {"Fn::ForEach::Queues": ["Name", ["A", "B"], {"Queue${Name}": {"Type": "AWS::SQS::Queue"}}]}
+    (finding,) = examine(parse(json.dumps({"Transform": "AWS::LanguageExtensions", "Resources": looped})))
+    assert (finding.resource, finding.severity) == ("Fn::ForEach::Queues", UNCHECKED)
 
 
 def test_a_folder_gives_all_its_templates(tmp_path):
