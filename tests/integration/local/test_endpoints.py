@@ -398,7 +398,7 @@ def test_an_alarm_turns_a_canary_back(client, sagemaker, data):
         EvaluationPeriods=1,
         Threshold=0,
         ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
+        TreatMissingData="ignore",  # the state that is set stays until the deployment has seen it
     )
     traffic = {
         "Type": "CANARY",
@@ -411,9 +411,9 @@ def test_an_alarm_turns_a_canary_back(client, sagemaker, data):
     }
     plus = endpoint_config(client, stand_in_model(client, data, plus=100), count=2)
     sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=plus, DeploymentConfig=deployment)
-    wait_until(lambda: {ask(client, name) for _ in range(10)} == {"3.0", "103.0"})
+    wait_until(lambda: {ask(client, name) for _ in range(10)} == {"3.0", "103.0"}, 90)
     client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="drill")
-    described = settled(client, name, 30)
+    described = settled(client, name, 90)
     assert described["EndpointConfigName"] == old
     assert alarm in described["FailureReason"]
     assert {ask(client, name) for _ in range(10)} == {"3.0"}
