@@ -2,7 +2,7 @@
 
     byte 0       the version of this layout: 1, or 2 where values are mixed (`e`, `g`)
     byte 1       keys: `t` text, each between two bytes 0xFF; `u` canonical UUIDs of 16 bytes each. Capital: deflated
-    byte 2       values: `d` float64, `f` float32 (little-endian), `j` JSON texts, each ended by a line feed; `e` and `g`
+    byte 2       values: `d` float64, `f` float32 (little-endian), `j` JSON texts, each ended by a line feed; `e`, `g`
                  float64 and float32 with exceptions: how many values there are (4 bytes), the floats, NaN in the place
                  of each exception, and the exceptions as JSON texts. Capital: deflated
     bytes 3..6   length of the key block (little-endian), which follows; the value block is the rest

@@ -157,6 +157,7 @@ def test_parquet_that_does_not_fit_the_model_is_refused(columns, reason):
         ("1,2,3\n\n4,5,6\n", "text/csv", "empty line"),
         ("1,2,x\n", "text/csv", "not CSV"),
         ("", "text/csv", "no rows"),
+        ("[]\n", "application/jsonlines", "rows without values"),
         ("[[1, 2, 3], [1]]", "application/json", "all of one length"),
         ('[["1", "2", "3"]]', "application/json", "rows of numbers"),
         ('[{"a": 1}]', "application/json", "needs all of a, b, c"),
@@ -177,6 +178,58 @@ def test_large_json_lines_with_one_broken_line_are_refused(line):
     body = (b"[1,2,3]\n" * 20_000) + line.encode() + b"[1,2,3]\n"
     with pytest.raises(BadTable):
         Columns(NAMES).input_fn(body, "application/jsonlines")
+
+
+def read_lines(body: bytes) -> bytes | None:
+    """Return the rows' bits, None for a refusal."""
+    try:
+        return Columns().input_fn(body, "application/jsonlines").tobytes()
+    except BadTable:
+        return None
+
+
+WRITTEN = ["1", "0", "-1", "-0", "0.5", "1e5", "1E+5", "-1.5e-07", "10", "1" * 25, "1e999", "9007199254740993"]
+WRITTEN += [" 1", "1 ", "\t1", "NaN"]
+ODD = ["", "+1", "01", "-01", "00", ".5", "-.5", "1.", "1.e5", "1e", "1e+", "1-2", "1+2", "--1", "-", "1 2", "1. 5"]
+ODD += ["1e 5", "1.2.3", "1e5.5", "[1]", "1_0", "inf", "0x1", "1,,2"]
+
+
+@pytest.mark.parametrize("number", WRITTEN + ODD, ids=repr)
+def test_a_line_of_json_is_read_or_refused_alike_alone_and_in_a_large_body(number):
+    line, plain = f"[{number}, 1.5]\n".encode(), b"[1.5, 1.5]\n" * 3_000
+    alone, among = read_lines(line), read_lines(plain + line + plain)
+    assert (among is None) == (alone is None) == (number in ODD)
+    assert alone is None or among[3_000 * 16 : 3_001 * 16] == alone
+
+
+NEARLY_JSON = st.text("0123.-+eE,[] \n", max_size=12)
+NEARLY_ROWS = st.lists(st.lists(st.sampled_from(WRITTEN + ODD), min_size=2, max_size=2).map(", ".join), max_size=3)
+NEARLY_LINES = NEARLY_ROWS.map(lambda rows: "".join(f"[{row}]\n" for row in rows))
+
+
+@settings(max_examples=200, deadline=None)
+@given(NEARLY_JSON | NEARLY_LINES | NEARLY_JSON.map(lambda inside: f"[1.5,{inside}]\n[2, 3]"), st.integers(1, 8))
+def test_the_fast_way_into_json_lines_gives_what_the_plain_way_gives(text, at_once):
+    plain = read_lines(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving_columns, "LARGE_TEXT", 0)
+        patch.setattr(serving_columns, "AT_ONCE", at_once)
+        assert read_lines(text.encode()) == plain
+
+
+def test_plain_json_lines_go_the_fast_way(monkeypatch):
+    monkeypatch.setattr(serving_columns.json, "loads", None)
+    for separator in (",", ", "):
+        line = f"[1.5{separator}-2e-07{separator}0]\n".encode()
+        assert Columns(NAMES).input_fn(line * 5_000, "application/jsonlines").tolist() == [[1.5, -2e-07, 0]] * 5_000
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/jsonlines"])
+@pytest.mark.parametrize("depth", [100, 60_000])
+def test_what_is_nested_too_deeply_is_a_bad_body(content_type, depth):
+    for body in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
+        with pytest.raises(BadTable):
+            Columns(NAMES).input_fn(body, content_type)
 
 
 def test_named_columns_are_refused_where_nobody_said_their_order():
