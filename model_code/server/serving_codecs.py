@@ -57,7 +57,11 @@ def default_output_fn(prediction: Any, accept: str) -> tuple[str | bytes, str]:
 def _from_json(text: str) -> Any:
     import numpy as np
 
-    return np.array(json.loads(text)).astype(np.float32)
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    return np.array(document).astype(np.float32)
 
 
 def _from_csv(text: str) -> Any:

@@ -1,5 +1,6 @@
 """What SageMaker tells a container through its environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ USUAL_PAYLOAD_MB = 6
 #: Bytes of memory that one byte of a body may need while its request is answered: CSV as a list of lists of text.
 MEMORY_PER_BODY_BYTE = 20
 HOOKS = ("sagemaker", "columnar")
+HIGHEST_PORT = 65_535
+#: Nothing that is counted here, threads, megabytes or seconds, makes sense above it.
+LARGEST_SETTING = 1_000_000
 
 
 class BadSetting(ValueError):
@@ -63,7 +67,7 @@ class Settings:
             model_dir=Path(environ.get("TURNOUT_MODEL_DIR", "/opt/ml/model")),
             program=environ.get("SAGEMAKER_PROGRAM", "inference.py"),
             host=environ.get("SAGEMAKER_BIND_TO_HOST", "0.0.0.0"),
-            port=_whole(environ, "SAGEMAKER_BIND_TO_PORT", 8080),
+            port=_whole(environ, "SAGEMAKER_BIND_TO_PORT", 8080, most=HIGHEST_PORT),
             threads=threads,
             waiting=_whole(environ, "TURNOUT_MAX_WAITING", 256),
             body_bytes=memory // 4 if memory else 2**30,
@@ -105,10 +109,10 @@ def _choice(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> 
     return value
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
+def _whole(environ: Mapping[str, str], name: str, default: int, most: int = LARGEST_SETTING) -> int:
     text = environ.get(name, "")
     if not text:
         return default
-    if not text.isdigit():
-        raise BadSetting(f"{name} is {text!r}, not a whole number")
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) > most:
+        raise BadSetting(f"{name} is {text!r}, not a whole number of at most {most:,}")
     return int(text)

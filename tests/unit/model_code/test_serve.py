@@ -124,10 +124,14 @@ def test_a_model_that_cannot_load_ends_the_process_and_the_log_says_why(start, s
     assert "ready" not in container.log
 
 
-def test_a_wrong_environment_ends_the_process_naming_the_variable(start):
-    container = start(ECHO, SAGEMAKER_MODEL_SERVER_WORKERS="many")
+@pytest.mark.parametrize(
+    ("name", "text"), [("SAGEMAKER_MODEL_SERVER_WORKERS", "many"), ("SAGEMAKER_BIND_TO_PORT", "99999")]
+)
+def test_a_wrong_environment_ends_the_process_naming_the_variable(start, name, text):
+    container = start(ECHO, **{name: text})
     assert container.exit_code() == 1
-    assert "SAGEMAKER_MODEL_SERVER_WORKERS is 'many'" in container.log
+    assert f"{name} is '{text}'" in container.log
+    assert "Traceback" not in container.log
 
 
 def test_a_taken_port_ends_the_process_naming_it(start):
@@ -488,6 +492,15 @@ def test_a_script_that_cannot_take_the_guessed_row_serves_all_the_same(start):
     script = "class Model: n_features_in_ = 3\nmodel_fn = lambda d: Model()\npredict_fn = lambda data, model: data['x']"
     container = start(script).ready()
     assert "no warm-up: a row of 3 zeros fails" in container.log
+
+
+@pytest.mark.parametrize("hooks", ["sagemaker", "columnar"])
+def test_json_nested_too_deeply_is_the_callers_fault(start, hooks):
+    script = "def model_fn(model_dir):\n    return None\n"
+    container = start(script, TURNOUT_HOOKS=hooks).ready()
+    answer = container.post("[" * 60_000, Content_Type="application/json")
+    assert (answer.status, error_of(answer)["code"]) == (400, "bad_body")
+    assert "nested too deeply" in answer.text
 
 
 def test_columnar_hooks_serve_parquet_in_and_out(start):

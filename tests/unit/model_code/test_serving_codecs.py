@@ -33,7 +33,8 @@ def test_npy_keeps_its_type_and_refuses_pickles():
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type"), [("1,x", "text/csv"), ('1,"2', "text/csv"), ("[1", "application/json")]
+    ("body", "content_type"),
+    [("1,x", "text/csv"), ('1,"2', "text/csv"), ("[1", "application/json"), ("[" * 60_000, "application/json")],
 )
 def test_unreadable_text_is_an_error(body, content_type):
     with pytest.raises(ValueError, match=r".+"):

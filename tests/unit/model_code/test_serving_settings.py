@@ -30,7 +30,12 @@ def test_threads_are_what_was_asked_for_else_as_many_as_cores_and_callers_can_us
 
 @pytest.mark.parametrize(
     "environ",
-    [{"SAGEMAKER_BIND_TO_PORT": "http"}, {"SAGEMAKER_BATCH_STRATEGY": "ALL"}, {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "-1"}],
+    [
+        *({"SAGEMAKER_BIND_TO_PORT": port} for port in ("http", "99999", "65536", "²", "٨", "1" * 5_000, "80 ", "+80")),
+        {"SAGEMAKER_BATCH_STRATEGY": "ALL"},
+        {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "-1"},
+        {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "9" * 12},
+    ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(environ):
     with pytest.raises(BadSetting, match=next(iter(environ))):
