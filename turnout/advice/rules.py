@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         "input-stored", "realtime serverless async",
         "callers have a key: the inputs lie in the data platform, scores may be as old as a run, and an endpoint would "
         "have every caller fetch and send them",
-        input="stored mostly-stored", freshness="hours days",
+        input="stored mostly-stored", freshness="hours days", unless="no-run-in-time",
     ),
     _excludes(
         "new-keys", "batch precompute",

@@ -147,7 +147,7 @@ MONEY = (
                       "realtime": {"concurrent_requests_per_model": 40}}),
     Example("refreshed by events", "5m mostly-stored waits medium last-answer mixed 2s", "hybrid",
             settings={"refresh": {"on_event": True}}),
-    Example("an hour's scores of a run that takes longer", "1h mostly-stored waits - - - -", "none",
+    Example("an hour's scores of a run that takes longer", "1h mostly-stored waits - - - -", "serverless",
             settings={"traffic": {"entities": 100 * MILLION}}),
 )  # fmt: skip
 

@@ -159,7 +159,7 @@ def test_scores_younger_than_an_hour_get_a_rate_of_minutes(fresh, rate):
 def test_a_run_takes_as_long_as_its_instances_need_to_start_its_job_and_its_steps():
     """Of fifteen minutes a run takes ten: five to start, three and two thirds that are paid for, the steps."""
     advice = advise({"freshness": "15m", "input": "stored", "consumption": "waits"})
-    assert (advice.best, "no-run-in-time" in advice.facts) == (None, True)
+    assert (advice.best.mode.value, "no-run-in-time" in advice.facts) == ("serverless", True)
     entry = spec({"freshness": "1h"}, schedule="rate(30 minutes)", transform={"instance_count": 100})
     assert answers.too_seldom(entry) is None
     many = spec({"freshness": "1h"}, schedule="rate(30 minutes)", transform={"instance_count": 100}, traffic=MANY)
@@ -203,7 +203,7 @@ def test_a_second_instance_comes_with_the_room_for_it():
 def test_what_no_run_keeps_fresh_is_not_advised_unless_events_do():
     said = {"freshness": "40m", "input": "stored", "consumption": "waits"}
     slow = {"entities": 100_000_000, "model_latency": "100ms"}
-    assert advise(said, traffic=slow).best is None
+    assert advise(said, traffic=slow).best.mode == "serverless"
     shut = {each.mode.value: [rule.id for rule in each.excluded] for each in advise(said, traffic=slow).options}
     assert shut["precompute"] == ["no-run-in-time"]
     said["input"] = "mostly-stored"
