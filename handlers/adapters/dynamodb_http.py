@@ -1,4 +1,4 @@
-"""DynamoDB's reads over our own signed HTTP: what a lookup needs of botocore's client, at a fraction of its CPU (docs/performance.md).
+"""DynamoDB's reads over our own signed HTTP: what a lookup needs of botocore's client, for far less CPU.
 
 Where credentials, endpoint or network are not simply what the environment says, botocore's client is used instead: it
 knows profiles, container credentials (SnapStart), proxies, FIPS and dual-stack endpoints, and every partition.
