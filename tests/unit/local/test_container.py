@@ -148,7 +148,8 @@ def test_the_hosts_secrets_do_not_reach_the_model(monkeypatch, tmp_path):
     environment = _process_environment(tmp_path, {"SAGEMAKER_PROGRAM": "score.py"}, 1234)
     assert not {"AWS_PROFILE", "PYTHONPATH"} & set(environment)
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == environment["AWS_CONFIG_FILE"] == os.devnull
-    assert environment["SAGEMAKER_PROGRAM"] == "score.py"
+    assert (environment["SAGEMAKER_PROGRAM"], environment["OMP_WAIT_POLICY"]) == ("score.py", "PASSIVE")
+    assert _process_environment(tmp_path, {"OMP_WAIT_POLICY": "ACTIVE"}, 1234)["OMP_WAIT_POLICY"] == "ACTIVE"
     assert environment["TURNOUT_MODEL_DIR"] == str(tmp_path)
     assert (environment["SAGEMAKER_BIND_TO_HOST"], environment["SAGEMAKER_BIND_TO_PORT"]) == ("127.0.0.1", "1234")
 
