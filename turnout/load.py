@@ -364,8 +364,8 @@ def fault_of(one: Sent, allowed: Iterable[str]) -> str | None:
     if one.mode not in set(allowed):
         return f"mode {one.mode} answered"
     promise = PROMISES[ServingMode(one.mode)][one.question.kind]
-    is_later = one.status == 202
-    if is_later != promise.later and (promise.later is not None or (is_later and not one.question.may_be_later)):
+    later = {False, one.question.may_be_later} if promise.later is None else {promise.later}
+    if (one.status == 202) not in later:
         return f"{one.mode} answered {one.status} {one.code or ''} first"
     if (one.final, one.code) != (promise.status, promise.code):
         return f"{one.mode} answered {one.final} {one.code or ''}, not {promise.status} {promise.code or ''}"

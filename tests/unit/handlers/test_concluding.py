@@ -20,6 +20,15 @@ from tests.unit.handlers.fakes import FakeClock, FakeMetrics, FakeObjects, FakeR
 
 RUN = "20261123T060000Z"
 OLD, OLDER = "20261122T060000Z", "20261121T060000Z"
+#: What a run counts that scores eight of ten rows in ten minutes.
+COUNTED = {
+    metrics.RUN_SUCCEEDED: 1,
+    metrics.ROWS_IN: 10,
+    metrics.ROWS_SCORED: 8,
+    metrics.ROWS_QUARANTINED: 2,
+    metrics.ROWS_PUBLISHED: 8,
+    metrics.RUN_SECONDS: 600,
+}
 
 
 def manifest(run_id, scored_at):
@@ -114,16 +123,7 @@ class TestSuccess:
         assert run.report["rows_in"] == run.report["rows_scored"] + run.report["rows_quarantined"] == 10
         assert run.report["reasons"] == {"nan": 2}
         assert run.report["results_uri"].endswith(f"/date=2026-11-23/run={RUN}/")
-        assert world.metrics.sent == [
-            {
-                metrics.RUN_SUCCEEDED: 1,
-                metrics.ROWS_IN: 10,
-                metrics.ROWS_SCORED: 8,
-                metrics.ROWS_QUARANTINED: 2,
-                metrics.ROWS_PUBLISHED: 8,
-                metrics.RUN_SECONDS: 600,
-            }
-        ]
+        assert world.metrics.sent == [COUNTED]
 
     def test_a_mode_without_lookups_shows_results_and_leaves_scores_alone(self):
         world = World(ServingMode.BATCH)
@@ -179,14 +179,7 @@ class TestSuccess:
         line = json.loads(capsys.readouterr().out)
         counted = [metric["Name"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
         assert (line["Stage"], line["Model"], line["level"]) == ("dev", "m", "WARNING")
-        assert {name: line[name] for name in counted} == {
-            metrics.RUN_SUCCEEDED: 1,
-            metrics.ROWS_IN: 10,
-            metrics.ROWS_SCORED: 8,
-            metrics.ROWS_QUARANTINED: 2,
-            metrics.ROWS_PUBLISHED: 8,
-            metrics.RUN_SECONDS: 600,
-        }
+        assert {name: line[name] for name in counted} == COUNTED
         assert type(error).__name__ in line["cause"]
 
     def test_a_generation_older_than_the_visible_one_stays_invisible(self):

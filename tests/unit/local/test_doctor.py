@@ -322,7 +322,9 @@ def test_odd_values_of_properties_are_no_reason_to_give_up(odd):
             for member in reversed(path):
                 properties = {member: properties}
             attributes = {"UpdatePolicy": {"CodeDeployLambdaAliasUpdate": odd}}
-            examine({"Resources": {"It": {"Type": kind, "Properties": properties, **attributes}}, "Transform": odd})
+            resource = {"Type": kind, "Properties": properties, **attributes}
+            found = examine({"Resources": {"It": resource}, "Transform": odd})
+            assert {finding.type for finding in found if finding.resource == "It"} <= {kind}
 
 
 def test_resources_of_a_loop_are_unchecked():
